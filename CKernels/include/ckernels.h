@@ -1,0 +1,5 @@
+/// The whole C surface of Swiftlet's kernels: scalars, pointers, structs and tables; never an intrinsic type.
+/// No kernel allocates, starts a thread or writes a global. One header a family.
+#pragma once
+
+#include "ckernels/isa.h"

@@ -1,0 +1,41 @@
+// Where the bytes of a weight live: a range of a mapped file, or memory owned by a pass or a test.
+
+/// The bytes of one weight, kept alive by their owner.
+///
+/// `@unchecked Sendable`: the bytes are never written after construction.
+public struct WeightStore: @unchecked Sendable {
+    /// The bytes in the weight's `WeightFormat`, row after row.
+    package let bytes: UnsafeRawBufferPointer
+    private let owner: AnyObject
+    private let mapping: (file: MappedFile, range: Range<Int>)?
+
+    /// A range of a mapped file. The range must lie inside the file (formats check this before they build a store).
+    package init(file: MappedFile, range: Range<Int>) {
+        bytes = UnsafeRawBufferPointer(rebasing: file.bytes[range])
+        owner = file
+        mapping = (file, range)
+    }
+
+    /// Memory of its own, filled once by `fill`.
+    package init(byteCount: Int, fill: (UnsafeMutableRawBufferPointer) throws -> Void) throws {
+        let memory = try AlignedMemory(byteCount: byteCount, purpose: "weights")
+        try fill(memory.bytes)
+        bytes = UnsafeRawBufferPointer(memory.bytes)
+        owner = memory
+        mapping = nil
+    }
+
+    /// A copy of `values` as dense elements of their own type.
+    package init<Element: BitwiseCopyable>(_ values: [Element]) throws {
+        try self.init(byteCount: values.count * MemoryLayout<Element>.stride) { target in
+            values.withUnsafeBytes { target.copyMemory(from: $0) }
+        }
+    }
+
+    public var byteCount: Int { bytes.count }
+
+    /// Lets the system drop the mapped pages: called once a backend holds its own packed copy.
+    package func releasePages() {
+        if let mapping { mapping.file.release(mapping.range) }
+    }
+}
