@@ -15,6 +15,7 @@ let package = Package(
         .target(name: "CKernels", path: "CKernels", publicHeadersPath: "include", cSettings: [.headerSearchPath(".")]),
 
         .target(name: "SwiftletTensor", dependencies: ["CKernels"]),
+        .target(name: "SwiftletGraph", dependencies: ["SwiftletTensor"]),
 
         // Naive operations in Double, seeded data and tolerances, shared by every test target.
         .target(name: "TestSupport", dependencies: ["SwiftletTensor"], path: "Tests/TestSupport"),

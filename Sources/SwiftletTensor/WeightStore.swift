@@ -32,6 +32,19 @@ public struct WeightStore: @unchecked Sendable {
         }
     }
 
+    private init(bytes: UnsafeRawBufferPointer, owner: AnyObject, mapping: (file: MappedFile, range: Range<Int>)?) {
+        self.bytes = bytes
+        self.owner = owner
+        self.mapping = mapping
+    }
+
+    /// A part of the bytes, kept alive by the same owner. The range must lie inside the store.
+    package func slice(_ range: Range<Int>) -> WeightStore {
+        WeightStore(
+            bytes: UnsafeRawBufferPointer(rebasing: bytes[range]), owner: owner,
+            mapping: mapping.map { ($0.file, $0.range.lowerBound + range.lowerBound..<$0.range.lowerBound + range.upperBound) })
+    }
+
     public var byteCount: Int { bytes.count }
 
     /// Lets the system drop the mapped pages: called once a backend holds its own packed copy.
