@@ -17,9 +17,13 @@ let package = Package(
         .target(name: "SwiftletTensor", dependencies: ["CKernels"]),
         .target(name: "SwiftletGraph", dependencies: ["SwiftletTensor"]),
 
+        // File formats, read and written: GGUF and safetensors.
+        .target(name: "SwiftletFormats", dependencies: ["SwiftletTensor"]),
+
         // Naive operations in Double, seeded data and tolerances, shared by every test target.
         .target(name: "TestSupport", dependencies: ["SwiftletTensor"], path: "Tests/TestSupport"),
         .testTarget(name: "SwiftletTensorTests", dependencies: ["SwiftletTensor", "TestSupport"]),
+        .testTarget(name: "SwiftletFormatsTests", dependencies: ["SwiftletFormats", "SwiftletTensor", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

@@ -16,6 +16,13 @@ public struct WeightStore: @unchecked Sendable {
         mapping = (file, range)
     }
 
+    /// Bytes inside `owner`, which keeps them alive and unchanged.
+    package init(bytes: UnsafeRawBufferPointer, owner: AnyObject) {
+        self.bytes = bytes
+        self.owner = owner
+        mapping = nil
+    }
+
     /// Memory of its own, filled once by `fill`.
     package init(byteCount: Int, fill: (UnsafeMutableRawBufferPointer) throws -> Void) throws {
         let memory = try AlignedMemory(byteCount: byteCount, purpose: "weights")
