@@ -12,7 +12,9 @@ let package = Package(
     ],
     targets: [
         // C micro-kernels: no allocation, no threads, no mutable globals. The whole surface is include/ckernels.h.
-        .target(name: "CKernels", path: "CKernels", publicHeadersPath: "include", cSettings: [.headerSearchPath(".")]),
+        .target(
+            name: "CKernels", path: "CKernels", publicHeadersPath: "include", cSettings: [.headerSearchPath(".")],
+            linkerSettings: [.linkedLibrary("m", .when(platforms: [.linux]))]),
 
         .target(name: "SwiftletTensor", dependencies: ["CKernels"]),
         .target(name: "SwiftletGraph", dependencies: ["SwiftletTensor"]),

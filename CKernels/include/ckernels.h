@@ -2,4 +2,5 @@
 /// No kernel allocates, starts a thread or writes a global. One header a family.
 #pragma once
 
+#include "ckernels/blocks.h"
 #include "ckernels/isa.h"

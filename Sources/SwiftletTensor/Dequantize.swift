@@ -1,0 +1,128 @@
+// Weights as plain floats, and floats as blocks: the checked Swift side of CKernels/blocks.
+// The arithmetic is the format's definition (bit for bit that of the `gguf` Python package); fast paths are compared with it.
+import CKernels
+
+extension BlockFormat {
+    /// Converts whole blocks to f32. `source` is at an even address (any tensor of a GGUF file is).
+    ///
+    /// Throws `SwiftletError.invalidArgument` unless `source` holds exactly `target.count` elements.
+    package func dequantize(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<Float>) throws {
+        try checkSizes(elements: target.count, bytes: source)
+        guard let dequantize = functions.dequantize else {
+            throw SwiftletError.invalidArgument(
+                name: "format", reason: "the kernel table has no row for \(name)", remedy: "Build the package again, all of it.")
+        }
+        if let from = source.baseAddress, let to = target.baseAddress, !target.isEmpty { dequantize(from, to, Int64(target.count)) }
+    }
+
+    /// The elements of whole blocks. Throws `SwiftletError.invalidArgument` when `bytes` is not a multiple of the block's size.
+    package func dequantize(_ bytes: [UInt8]) throws -> [Float] {
+        let elements = bytes.count / blockBytes * blockElements  // a rest of bytes fails the size check below
+        return try [Float](unsafeUninitializedCapacity: elements) { target, initialized in
+            try bytes.withUnsafeBytes { try dequantize($0, into: UnsafeMutableBufferPointer(rebasing: target[..<elements])) }
+            initialized = elements
+        }
+    }
+
+    /// Whether `quantize` can make this format: the K and IQ formats need a search, not rounding.
+    package var hasRounding: Bool { functions.quantize != nil }
+
+    /// Rounds finite floats to blocks. `target` is at an even address.
+    ///
+    /// Throws `SwiftletError.invalidArgument` when the sizes do not agree or the format has no round-to-nearest definition.
+    package func quantize(_ source: UnsafeBufferPointer<Float>, into target: UnsafeMutableRawBufferPointer) throws {
+        try checkSizes(elements: source.count, bytes: UnsafeRawBufferPointer(target))
+        guard let quantize = functions.quantize else {
+            throw SwiftletError.invalidArgument(
+                name: "format", reason: "\(name) has no round-to-nearest quantiser", remedy: "Choose Q8_0, Q4_0 or another simple format.")
+        }
+        if let from = source.baseAddress, let to = target.baseAddress, !source.isEmpty { quantize(from, to, Int64(source.count)) }
+    }
+
+    /// The blocks of finite floats, as `quantize(_:into:)`.
+    package func quantize(_ values: [Float]) throws -> [UInt8] {
+        let bytes = values.count / blockElements * blockBytes
+        return try [UInt8](unsafeUninitializedCapacity: bytes) { target, initialized in
+            let blocks = UnsafeMutableRawBufferPointer(start: target.baseAddress, count: bytes)
+            try values.withUnsafeBufferPointer { try quantize($0, into: blocks) }
+            initialized = bytes
+        }
+    }
+
+    /// The functions of the format's row in the kernel table.
+    private var functions: (dequantize: ck_dequantize_fn?, quantize: ck_quantize_fn?) {
+        guard let row = ck_block_format_find(rawValue) else { return (nil, nil) }
+        return (row.pointee.dequantize, row.pointee.quantize)
+    }
+
+    private func checkSizes(elements: Int, bytes: UnsafeRawBufferPointer) throws {
+        guard WeightFormat.block(self).rowBytes(elements: elements) == bytes.count else {
+            throw SwiftletError.invalidArgument(
+                name: "elements", reason: "\(elements) elements of \(name) do not take \(bytes.count) bytes",
+                remedy: "Pass whole blocks of \(blockElements) elements and \(blockBytes) bytes.")
+        }
+        guard Int(bitPattern: bytes.baseAddress) % 2 == 0 else {
+            throw SwiftletError.invalidArgument(name: "bytes", reason: "blocks of \(name) start at an odd address", remedy: "Copy them first.")
+        }
+    }
+}
+
+extension WeightFormat {
+    /// Converts `target.count` consecutive elements to f32: whole blocks, or dense numbers of any type (64-bit ones are rounded).
+    ///
+    /// Throws `SwiftletError.invalidArgument` unless `source` holds exactly that many elements.
+    package func dequantizeRow(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<Float>) throws {
+        switch self {
+        case .block(let format): try format.dequantize(source, into: target)
+        case .dense(let type):
+            guard rowBytes(elements: target.count) == source.count else {
+                throw SwiftletError.invalidArgument(
+                    name: "elements", reason: "\(target.count) elements of \(self) do not take \(source.count) bytes",
+                    remedy: "Pass the bytes of exactly the elements wanted.")
+            }
+            type.widen(source, into: target)
+        }
+    }
+
+    /// `elements` elements from the start of `source` as f32, as `dequantizeRow(_:into:)`.
+    package func dequantizeRow(_ source: UnsafeRawBufferPointer, elements: Int) throws -> [Float] {
+        guard let bytes = rowBytes(elements: elements), bytes <= source.count else {
+            throw SwiftletError.invalidArgument(
+                name: "elements", reason: "\(source.count) bytes do not hold \(elements) elements of \(self)", remedy: "Pass a whole row.")
+        }
+        return try [Float](unsafeUninitializedCapacity: elements) { target, initialized in
+            try dequantizeRow(
+                UnsafeRawBufferPointer(rebasing: source[..<bytes]), into: UnsafeMutableBufferPointer(rebasing: target[..<elements]))
+            initialized = elements
+        }
+    }
+}
+
+extension DType {
+    /// Dense elements of this type as f32; `source` may be unaligned and its size has been checked.
+    fileprivate func widen(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<Float>) {
+        switch self {
+        case .f32: UnsafeMutableRawBufferPointer(target).copyMemory(from: source)
+        case .f16: convert(source, UInt16.self, target, ck_half_to_float)
+        case .bf16: convert(source, UInt16.self, target, ck_bfloat_to_float)
+        case .f64: convert(source, Double.self, target, Float.init)
+        case .i64: convert(source, Int64.self, target, Float.init)
+        case .i32: convert(source, Int32.self, target, Float.init)
+        case .i16: convert(source, Int16.self, target, Float.init)
+        case .i8: convert(source, Int8.self, target, Float.init)
+        case .u64: convert(source, UInt64.self, target, Float.init)
+        case .u32: convert(source, UInt32.self, target, Float.init)
+        case .u16: convert(source, UInt16.self, target, Float.init)
+        case .u8: convert(source, UInt8.self, target, Float.init)
+        case .bool: convert(source, UInt8.self, target) { $0 == 0 ? 0 : 1 }
+        }
+    }
+
+    private func convert<Element: BitwiseCopyable>(
+        _ source: UnsafeRawBufferPointer, _ type: Element.Type, _ target: UnsafeMutableBufferPointer<Float>, _ toFloat: (Element) -> Float
+    ) {
+        for index in target.indices {
+            target[index] = toFloat(source.loadUnaligned(fromByteOffset: index * MemoryLayout<Element>.stride, as: Element.self))
+        }
+    }
+}
