@@ -2,5 +2,8 @@
 /// No kernel allocates, starts a thread or writes a global. One header a family.
 #pragma once
 
+#include "ckernels/attention.h"
 #include "ckernels/blocks.h"
 #include "ckernels/isa.h"
+#include "ckernels/linear.h"
+#include "ckernels/vector.h"

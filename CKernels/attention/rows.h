@@ -1,0 +1,48 @@
+// What the attention files share: the rows of the table, the cache's row formats, and how the scratch memory is cut up.
+#pragma once
+
+#include "ckernels/attention.h"
+#include "ckernels/isa.h"
+#include "isa/half.h"
+
+extern const ck_attention_row ck_attention_scalar, ck_attention_avx2, ck_attention_avx512, ck_attention_neon;
+
+enum {
+    ck_key_block = 64,    // keys in one step of the online softmax
+    ck_q8_block = 32,     // elements of a Q8_0 block
+    ck_q8_bytes = 34,     // f16 scale, 32 int8
+    ck_head_limit = 256,  // the largest head_dim and value_dim
+};
+
+static inline const float *ck_query(const ck_attention_args *a, int64_t row, int64_t head) {
+    return a->queries + row * a->query_row_stride + head * a->query_head_stride;
+}
+
+static inline float *ck_output(const ck_attention_args *a, int64_t row, int64_t head) {
+    return a->output + row * a->output_row_stride + head * a->output_head_stride;
+}
+
+/// Scratch of the blocked path, all f32: keys [head_dim][64], values [64][value_dim], scores [rows · heads][64], maximum and sum [rows · heads].
+typedef struct ck_attention_scratch {
+    float *keys, *values, *scores, *maximum, *sum;
+} ck_attention_scratch;
+
+static inline ck_attention_scratch ck_attention_carve(const ck_attention_args *a) {
+    ck_attention_scratch s;
+    s.keys = (float *)a->scratch;
+    s.values = s.keys + a->head_dim * ck_key_block;
+    s.scores = s.values + a->value_dim * ck_key_block;
+    s.maximum = s.scores + a->rows * a->heads * ck_key_block;
+    s.sum = s.maximum + a->rows * a->heads;
+    return s;
+}
+
+/// The f16 scale of a Q8_0 block whose largest |x| has the bit pattern `largest`, and the factor that quantises (0: all numbers become 0).
+static inline uint16_t ck_q8_scale(uint32_t largest, float *inverse) {
+    *inverse = 0;
+    if (largest >= 0x7f800000u) return 0x7e00u;
+    if (largest < (127u - 100u) << 23) return 0;
+    const float magnitude = ck_bits_to_float(largest);
+    *inverse = 127 / magnitude;
+    return ck_float_to_half(magnitude / 127);
+}

@@ -1,0 +1,109 @@
+// Linear kernels, the scalar twins: plain loops that specify what every other row computes.
+//
+// Integer panels. In each 32-block (or each 16-half of it) the products are summed exactly in int32, then, block after block,
+//     acc = fma(float(Σ (u − zero) · q), weight_scale · activation_scale, acc)       and for the M formats, with Σ u · q instead,
+//     acc = fma(weight_minimum, activation_scale · Σ q, acc)
+// and out = acc · row_factor. Every instruction set keeps this order, so all rows give the same bits.
+// The largest sum, 32 · 255 · 127·128, is below 2^28.
+#include "gemm/layout.h"
+#include "gemm/rows.h"
+#include "isa/half.h"
+
+#include <math.h>
+
+static int stored_number(const uint8_t *quants, bool nibble, int row, int k) {
+    const int group = k / 4, byte = 4 * row + k % 4;
+    if (nibble) return quants[64 * (group % 4) + byte] >> (group < 4 ? 0 : 4) & 15;
+    return quants[64 * group + byte];
+}
+
+static float integer_dot(const uint8_t *panel, int row, const uint8_t *activation, int64_t k, ck_panel_format format, ck_activation_format terms) {
+    const int parts = ck_panel_parts(format), zero = ck_panel_zero(format), width = CK_BLOCK / parts;
+    const int8_t *high = (const int8_t *)activation, *low = high + ck_activation_low_offset(k);
+    const ck_activation_block *records = (const ck_activation_block *)(const void *)(activation + ck_activation_block_offset(terms, k));
+    float total = 0;
+    for (int64_t b = 0; b < k / CK_BLOCK; b++) {
+        const uint8_t *block = panel + ck_panel_header_bytes + ck_panel_block_bytes(format) * (size_t)b;
+        const uint8_t *quants = block + ck_panel_quant_offset(format);
+        const uint16_t *halves = (const uint16_t *)(const void *)block;
+        for (int part = 0; part < parts; part++) {
+            int32_t sum = 0;
+            for (int i = part * width; i < (part + 1) * width; i++) {
+                const int64_t at = b * CK_BLOCK + i;
+                const int32_t q = terms == CK_ACT_Q15 ? 128 * high[at] + low[at] : high[at];
+                sum += (stored_number(quants, ck_panel_is_nibble(format), row, i) - zero) * q;
+            }
+            total = fmaf((float)sum, ck_half_to_float(halves[CK_PANEL_ROWS * part + row]) * records[b].scale, total);
+        }
+        for (int part = 0; part < parts && ck_panel_has_minimum(format); part++) {
+            const float minimum = ck_half_to_float(halves[CK_PANEL_ROWS * (parts + part) + row]);
+            total = fmaf(minimum, parts == 2 ? records[b].scaled_half_sum[part] : records[b].scaled_sum, total);
+        }
+    }
+    return total * ((const float *)(const void *)panel)[row];
+}
+
+static inline void integer(const ck_linear_args *args, ck_panel_format format, ck_activation_format terms) {
+    for (int64_t m = 0; m < args->rows; m++) {
+        const uint8_t *activation = (const uint8_t *)args->activations + args->activation_stride_bytes * (size_t)m;
+        for (int64_t n = 0; n < args->columns; n++) {
+            const uint8_t *panel = (const uint8_t *)args->panels + args->panel_stride_bytes * (size_t)(n / CK_PANEL_ROWS);
+            args->output[m * args->output_stride + n] = integer_dot(panel, (int)(n % CK_PANEL_ROWS), activation, args->k, format, terms);
+        }
+    }
+}
+
+static inline float dense_weight(const void *panel, ck_panel_format format, int64_t k, int64_t row) {
+    if (format == CK_PANEL_F32) return ((const float *)panel)[k * CK_PANEL_ROWS + row];
+    if (format == CK_PANEL_F16) return ck_half_to_float(((const uint16_t *)panel)[k * CK_PANEL_ROWS + row]);
+    return ck_bfloat_to_float(((const uint16_t *)panel)[k / 2 * 2 * CK_PANEL_ROWS + 2 * row + k % 2]);
+}
+
+static inline void dense(const ck_linear_args *args, ck_panel_format format) {
+    for (int64_t m = 0; m < args->rows; m++) {
+        const float *activation = (const float *)(const void *)((const uint8_t *)args->activations + args->activation_stride_bytes * (size_t)m);
+        for (int64_t n = 0; n < args->columns; n += CK_PANEL_ROWS) {
+            const void *panel = (const uint8_t *)args->panels + args->panel_stride_bytes * (size_t)(n / CK_PANEL_ROWS);
+            float total[CK_PANEL_ROWS] = {0};
+            for (int64_t k = 0; k < args->k; k++) {
+                for (int row = 0; row < CK_PANEL_ROWS; row++) total[row] += activation[k] * dense_weight(panel, format, k, row);
+            }
+            for (int row = 0; row < CK_PANEL_ROWS && n + row < args->columns; row++) args->output[m * args->output_stride + n + row] = total[row];
+        }
+    }
+}
+
+static void q4_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q4, CK_ACT_Q8); }
+static void q4_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q4, CK_ACT_Q15); }
+static void q4m_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q4M, CK_ACT_Q8); }
+static void q4m_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q4M, CK_ACT_Q15); }
+static void q8_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q8, CK_ACT_Q8); }
+static void q8_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q8, CK_ACT_Q15); }
+static void q8m_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q8M, CK_ACT_Q8); }
+static void q8m_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q8M, CK_ACT_Q15); }
+static void q8s16_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q8S16, CK_ACT_Q8); }
+static void q8s16_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q8S16, CK_ACT_Q15); }
+static void q8s16m_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q8S16M, CK_ACT_Q8); }
+static void q8s16m_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q8S16M, CK_ACT_Q15); }
+static void f32(const ck_linear_args *args) { dense(args, CK_PANEL_F32); }
+static void f16(const ck_linear_args *args) { dense(args, CK_PANEL_F16); }
+static void bf16(const ck_linear_args *args) { dense(args, CK_PANEL_BF16); }
+
+static const ck_linear_row rows[] = {
+    {"linear_q4_q8_scalar", 0, CK_PANEL_Q4, CK_ACT_Q8, 1, ck_any_rows, q4_q8},
+    {"linear_q4_q15_scalar", 0, CK_PANEL_Q4, CK_ACT_Q15, 1, ck_any_rows, q4_q15},
+    {"linear_q4m_q8_scalar", 0, CK_PANEL_Q4M, CK_ACT_Q8, 1, ck_any_rows, q4m_q8},
+    {"linear_q4m_q15_scalar", 0, CK_PANEL_Q4M, CK_ACT_Q15, 1, ck_any_rows, q4m_q15},
+    {"linear_q8_q8_scalar", 0, CK_PANEL_Q8, CK_ACT_Q8, 1, ck_any_rows, q8_q8},
+    {"linear_q8_q15_scalar", 0, CK_PANEL_Q8, CK_ACT_Q15, 1, ck_any_rows, q8_q15},
+    {"linear_q8m_q8_scalar", 0, CK_PANEL_Q8M, CK_ACT_Q8, 1, ck_any_rows, q8m_q8},
+    {"linear_q8m_q15_scalar", 0, CK_PANEL_Q8M, CK_ACT_Q15, 1, ck_any_rows, q8m_q15},
+    {"linear_q8s16_q8_scalar", 0, CK_PANEL_Q8S16, CK_ACT_Q8, 1, ck_any_rows, q8s16_q8},
+    {"linear_q8s16_q15_scalar", 0, CK_PANEL_Q8S16, CK_ACT_Q15, 1, ck_any_rows, q8s16_q15},
+    {"linear_q8s16m_q8_scalar", 0, CK_PANEL_Q8S16M, CK_ACT_Q8, 1, ck_any_rows, q8s16m_q8},
+    {"linear_q8s16m_q15_scalar", 0, CK_PANEL_Q8S16M, CK_ACT_Q15, 1, ck_any_rows, q8s16m_q15},
+    {"linear_f32_scalar", 0, CK_PANEL_F32, CK_ACT_F32, 1, ck_any_rows, f32},
+    {"linear_f16_scalar", 0, CK_PANEL_F16, CK_ACT_F32, 1, ck_any_rows, f16},
+    {"linear_bf16_scalar", 0, CK_PANEL_BF16, CK_ACT_F32, 1, ck_any_rows, bf16},
+};
+const ck_linear_group ck_linear_scalar = {rows, sizeof rows / sizeof rows[0]};

@@ -1,0 +1,162 @@
+/// Linear layers: Y[m][n] = Σ_k A[m][k] · W[n][k], with W packed once into panels and A quantised once a row.
+///
+/// Weights. A panel holds 16 output rows (n) over the whole of k, zero-padded to 16 rows and to a multiple of 32 in k. One layout a format,
+/// the same bytes for every instruction set; the scalar rows (gemm/linear_scalar.c) specify it.
+///
+///   Integer panel = 16 f32 row factors (64 bytes), then k/32 blocks of
+///     f16 scale[16]            (the S16 formats: f16 scale[2][16], one for each half of the block)
+///     f16 minimum[16]          (the M formats only; S16M: f16 minimum[2][16])
+///     quants in "dot-product order": group j (0..7) is 4 consecutive k; its 64 bytes are [16 rows][4 k], one row of an int8 AMX B tile.
+///       8-bit formats: 8 groups, 512 bytes.
+///       4-bit formats: 256 bytes; byte t of 64-byte line g (0..3) holds group g in its low nibble and group g+4 in its high nibble.
+///     value = factor · scale · (u − zero)         zero = 8 for Q4, 128 for Q8 and Q8S16; u is the stored unsigned number
+///     value = factor · (scale · u + minimum)      for the M formats
+///   The row factor is a power of two. It is 1 where the file's own scales are f16; where a scale is a product (K-quants) or an exponent
+///   (MXFP4) it moves the row's largest scale to the top of the f16 range, so rounding to f16 costs at most 2^-11 relative down to 2^-29 of
+///   the row's largest scale, and there are no subnormal surprises.
+///
+///   Dense panel = [k][16] f32 or f16; bf16 is interleaved in pairs, [k/2][16][2], the order vdpbf16ps and AMX read.
+///
+/// Activations. A quantised row is int8 terms and one record a 32-block (ck_activation_block), sections 64-byte aligned:
+///     CK_ACT_Q8   int8 q[k]                scale = amax/127               x ≈ scale · q
+///     CK_ACT_Q15  int8 hi[k], int8 lo[k]   scale = amax/(127·128)         x ≈ scale · (128·hi + lo),  |hi| ≤ 127, −64 ≤ lo ≤ 63
+///   Two 8-bit terms keep 15 bits of the activation at the price of a second dot product, which is free while weights stream from memory.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    CK_PANEL_ROWS = 16,  ///< output rows (n) of one panel
+    CK_BLOCK = 32,       ///< k elements that share a scale, in panels and in activations
+};
+
+/// Weight formats as files hold them; the numbers are GGUF's tensor types.
+typedef enum ck_weight_type {
+    CK_WEIGHT_F32 = 0,
+    CK_WEIGHT_F16 = 1,
+    CK_WEIGHT_Q4_0 = 2,
+    CK_WEIGHT_Q4_1 = 3,
+    CK_WEIGHT_Q5_0 = 6,
+    CK_WEIGHT_Q5_1 = 7,
+    CK_WEIGHT_Q8_0 = 8,
+    CK_WEIGHT_Q2_K = 10,
+    CK_WEIGHT_Q3_K = 11,
+    CK_WEIGHT_Q4_K = 12,
+    CK_WEIGHT_Q5_K = 13,
+    CK_WEIGHT_Q6_K = 14,
+    CK_WEIGHT_IQ4_NL = 20,
+    CK_WEIGHT_IQ4_XS = 23,
+    CK_WEIGHT_BF16 = 30,
+    CK_WEIGHT_TQ1_0 = 34,
+    CK_WEIGHT_TQ2_0 = 35,
+    CK_WEIGHT_MXFP4 = 39,
+} ck_weight_type;
+
+/// Packed weight formats, described above.
+typedef enum ck_panel_format {
+    CK_PANEL_NONE = 0,  ///< no panel format for this weight
+    CK_PANEL_F32,
+    CK_PANEL_F16,
+    CK_PANEL_BF16,
+    CK_PANEL_Q4,      ///< 4 bits, scale a 32-block, zero 8 (Q4_0): 288 bytes a block of 16 rows
+    CK_PANEL_Q4M,     ///< 4 bits, scale and minimum a 32-block (Q4_1, Q4_K): 320 bytes
+    CK_PANEL_Q8,      ///< 8 bits, scale a 32-block, zero 128 (Q8_0, Q5_0, IQ4_NL, IQ4_XS, MXFP4, TQ1_0, TQ2_0): 544 bytes
+    CK_PANEL_Q8M,     ///< 8 bits, scale and minimum a 32-block (Q5_1, Q5_K): 576 bytes
+    CK_PANEL_Q8S16,   ///< 8 bits, scale a 16-block, zero 128 (Q3_K, Q6_K): 576 bytes
+    CK_PANEL_Q8S16M,  ///< 8 bits, scale and minimum a 16-block (Q2_K): 640 bytes
+    CK_PANEL_COUNT,
+} ck_panel_format;
+
+/// Activation formats. CK_ACT_F32 is plain row-major floats.
+typedef enum ck_activation_format {
+    CK_ACT_F32 = 0,
+    CK_ACT_Q8,
+    CK_ACT_Q15,
+} ck_activation_format;
+
+/// What a kernel needs to know about 32 quantised activations besides the numbers: q is the whole integer (128·hi + lo for CK_ACT_Q15).
+typedef struct ck_activation_block {
+    float scale;                ///< x ≈ scale · q
+    int32_t sum;                ///< Σ q over the block
+    int32_t half_sum[2];        ///< Σ q over each 16
+    float scaled_sum;           ///< scale · Σ q
+    float scaled_half_sum[2];   ///< scale · Σ q over each 16
+    uint32_t reserved;
+} ck_activation_block;
+
+/// The panel format a weight type is packed into; CK_PANEL_NONE for a type this family does not know.
+ck_panel_format ck_panel_for(ck_weight_type type);
+
+/// Bytes of one panel over `k` elements: the stride between panels of one weight, a multiple of 64.
+size_t ck_panel_bytes(ck_panel_format format, int64_t k);
+
+/// Packs up to 16 weight rows into one panel.
+/// - rows: `valid_rows` (1...16) rows as the file holds them, `row_stride_bytes` apart; missing rows become zeros.
+/// - k: elements a row; a multiple of the format's block (32 or 256) for block formats, anything for dense ones.
+/// - panel: `ck_panel_bytes(ck_panel_for(type), k)` bytes, 64-byte aligned.
+/// Returns 0, or −1 when the type has no panel or k does not divide into blocks; then nothing is written.
+int ck_pack_panel(ck_weight_type type, const void *rows, size_t row_stride_bytes, int64_t valid_rows, int64_t k, void *panel);
+
+/// Turns one weight of a panel back into a number: what the kernels multiply by. For tests and inspection, not for speed.
+float ck_panel_value(ck_panel_format format, const void *panel, int64_t row, int64_t k_index);
+
+/// Bytes of one activation row of `k` elements in `format`, a multiple of 64. k is a multiple of 32 for the quantised formats.
+size_t ck_activation_row_bytes(ck_activation_format format, int64_t k);
+
+/// Byte offsets of the sections of a quantised row: the first term is at 0.
+size_t ck_activation_low_offset(int64_t k);
+size_t ck_activation_block_offset(ck_activation_format format, int64_t k);
+
+/// Quantises `rows` rows of `k` floats (a multiple of 32), `source_stride` elements apart, into rows `row_stride_bytes` apart.
+/// The destination is 64-byte aligned. Blocks whose largest magnitude is below 2^-100 become zeros; a block with an infinity or a NaN gets
+/// the scale NaN, so the output says so. Every row of the table gives the same bits.
+typedef void (*ck_quantize_function)(const float *source, int64_t source_stride, int64_t rows, int64_t k, void *destination, size_t row_stride_bytes);
+
+/// A row of the quantiser table.
+typedef struct ck_quantize_row {
+    const char *name;
+    uint32_t isa;                     ///< instruction sets needed (ck_isa bits)
+    ck_activation_format activation;  ///< CK_ACT_Q8 or CK_ACT_Q15
+    ck_quantize_function function;
+} ck_quantize_row;
+
+size_t ck_quantize_row_count(void);
+const ck_quantize_row *ck_quantize_row_at(size_t index);
+/// The best quantiser within `isa_mask`; null only for CK_ACT_F32, which needs none.
+const ck_quantize_row *ck_quantize_find(ck_activation_format activation, uint32_t isa_mask);
+
+/// One call computes `rows` × `columns` outputs from `panel_count` neighbouring panels. The output is overwritten, never read.
+typedef struct ck_linear_args {
+    const void *panels;              ///< first panel, 64-byte aligned
+    size_t panel_stride_bytes;       ///< distance between panels: ck_panel_bytes
+    int64_t panel_count;
+    int64_t k;                       ///< elements of a row; a multiple of 32 for integer panels
+    const void *activations;         ///< first row: floats, or a quantised row (64-byte aligned)
+    size_t activation_stride_bytes;  ///< distance between rows
+    int64_t rows;                    ///< m
+    float *output;                   ///< first output, any alignment
+    int64_t output_stride;           ///< distance between output rows in elements
+    int64_t columns;                 ///< valid outputs of these panels, 16·(panel_count − 1) < columns ≤ 16·panel_count; nothing is written past it
+} ck_linear_args;
+
+typedef void (*ck_linear_function)(const ck_linear_args *args);
+
+/// A row of the kernel table.
+typedef struct ck_linear_row {
+    const char *name;
+    uint32_t isa;                     ///< instruction sets needed (ck_isa bits)
+    ck_panel_format panel;
+    ck_activation_format activation;
+    int64_t row_tile;                 ///< activation rows of one register tile: row counts that are multiples waste nothing
+    int64_t maximum_rows;             ///< the largest `rows` this row is good for (1 for a matrix-vector kernel); correct for any
+    ck_linear_function function;
+} ck_linear_row;
+
+/// The kernel table, best row first, scalar last: dispatch, tests and benchmarks all read it.
+size_t ck_linear_row_count(void);
+const ck_linear_row *ck_linear_row_at(size_t index);
+
+/// The best kernel for `rows` activation rows within `isa_mask`. Never null for a pair the scalar table has:
+/// dense panels with CK_ACT_F32, integer panels with CK_ACT_Q8 or CK_ACT_Q15.
+const ck_linear_row *ck_linear_find(ck_panel_format panel, ck_activation_format activation, uint32_t isa_mask, int64_t rows);
