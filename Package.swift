@@ -18,14 +18,14 @@ let package = Package(
 
         .target(name: "SwiftletTensor", dependencies: ["CKernels"]),
         .target(name: "SwiftletGraph", dependencies: ["SwiftletTensor"]),
-
-        // File formats, read and written: GGUF and safetensors.
-        .target(name: "SwiftletFormats", dependencies: ["SwiftletTensor"]),
+        .target(name: "SwiftletFormats", dependencies: ["SwiftletGraph"]),
+        .target(name: "SwiftletRuntime", dependencies: ["SwiftletGraph", "CKernels"]),
 
         // Naive operations in Double, seeded data and tolerances, shared by every test target.
-        .target(name: "TestSupport", dependencies: ["SwiftletTensor"], path: "Tests/TestSupport"),
+        .target(name: "TestSupport", dependencies: ["SwiftletGraph"], path: "Tests/TestSupport"),
         .testTarget(name: "SwiftletTensorTests", dependencies: ["SwiftletTensor", "TestSupport"]),
-        .testTarget(name: "SwiftletFormatsTests", dependencies: ["SwiftletFormats", "SwiftletTensor", "TestSupport"]),
+        .testTarget(name: "SwiftletGraphTests", dependencies: ["SwiftletGraph", "TestSupport"]),
+        .testTarget(name: "SwiftletFormatsTests", dependencies: ["SwiftletFormats", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

@@ -20,3 +20,12 @@ enum {
 
 /// The features of the CPU and the operating system this process runs on. Costs a few CPUID instructions: call once and keep the result.
 uint32_t ck_isa_detect(void);
+
+/// Tells the core that this thread is polling: spares power and the other hyper-thread.
+static inline void ck_cpu_relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}

@@ -1,0 +1,69 @@
+// What a backend is: it says which nodes it wants, and compiles a run of them into a program. Two methods carry everything; whatever
+// depends on hardware (packed weights, quantised activations, tile sizes) happens inside `compile`.
+@_exported import SwiftletGraph
+
+/// Something that can run parts of a graph: the CPU, the reference, a plug-in for an accelerator.
+package protocol Backend: Sendable {
+    /// The name shown by `inspect` and in error messages.
+    var name: String { get }
+
+    /// How much the backend wants `node`: 0 when it cannot run it, otherwise higher wins.
+    func preference(for node: Node, in graph: Graph) -> Int
+
+    /// Compiles the nodes of `partition`. May take long (packing weights); called once a model.
+    func compile(_ partition: Partition) throws -> any Program
+}
+
+/// A run of consecutive nodes given to one backend.
+///
+/// Boundary values are named by the value that owns their bytes (`Graph.storageRoots`): a reshape of a boundary value has its address.
+package struct Partition: Sendable {
+    package let graph: Graph
+    package let nodes: Range<Int>
+    /// Values computed before the partition, or graph inputs, that it reads.
+    package let inputs: [ValueID]
+    /// Values computed in the partition that later partitions or the caller read.
+    package let outputs: [ValueID]
+    /// For each aliasing value the value that owns its bytes.
+    package let roots: [ValueID: ValueID]
+
+    package func root(of value: ValueID) -> ValueID { roots[value] ?? value }
+}
+
+/// A compiled partition: immutable, shared by every session that runs the model.
+package protocol Program: Sendable {
+    /// Bytes of scratch memory one run needs under `binding`, for everything that does not cross the partition's border.
+    func workspaceBytes(under binding: Binding) throws -> Int
+
+    /// Fixes shapes and addresses: everything a run needs is decided here, so that `run` neither allocates nor asks.
+    func bind(_ memory: BoundMemory) throws -> any BoundProgram
+}
+
+/// A program with all sizes and addresses fixed for one binding of one session.
+package protocol BoundProgram: AnyObject {
+    func run() throws
+}
+
+/// The memory a program is bound to.
+package struct BoundMemory {
+    package let binding: Binding
+    /// Addresses of boundary values and of states, by storage root. Dense, row-major, in the value's element type.
+    package let addresses: [ValueID: UnsafeMutableRawPointer]
+    /// `workspaceBytes(under:)` bytes, 64-byte aligned, shared with the other partitions: nothing survives a run in it.
+    package let workspace: UnsafeMutableRawPointer
+
+    package func address(of root: ValueID) throws -> UnsafeMutableRawPointer {
+        guard let address = addresses[root] else {
+            throw SwiftletError.invalidGraph(
+                node: "\(root)", reason: "a boundary value has no memory", remedy: "Report this: the partitioner and the executor disagree.")
+        }
+        return address
+    }
+}
+
+/// The backends a graph may run on, in order of trust: of equal preferences the first wins.
+package struct BackendSet: Sendable {
+    package let backends: [any Backend]
+
+    package init(_ backends: [any Backend]) { self.backends = backends }
+}

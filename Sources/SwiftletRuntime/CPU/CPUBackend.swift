@@ -1,0 +1,42 @@
+// The CPU backend: C kernels on our own threads. Takes every node it has a kernel for; weights are packed once into panels.
+import CKernels
+
+/// Runs graphs on the CPU's vector units.
+package struct CPUBackend: Backend {
+    package let name = "cpu"
+    /// The instruction sets kernels may use (CK_ISA_* bits).
+    package let isa: UInt32
+    /// How activations of quantised layers are rounded.
+    package let activation: ActivationPrecision
+    let pool: ThreadPool
+
+    /// What a quantised weight is multiplied with.
+    package enum ActivationPrecision: Sendable {
+        /// One 8-bit term a value.
+        case int8
+        /// Two 8-bit terms, 15 bits a value: an error no output distribution shows, for twice the products.
+        case int15
+
+        var format: ck_activation_format {
+            switch self {
+            case .int8: CK_ACT_Q8
+            case .int15: CK_ACT_Q15
+            }
+        }
+    }
+
+    package init(pool: ThreadPool, isa: UInt32, activation: ActivationPrecision = .int15) {
+        self.pool = pool
+        self.isa = isa
+        self.activation = activation
+    }
+
+    package func preference(for node: Node, in graph: Graph) -> Int {
+        CPULowering.canLower(node, in: graph) ? 10 : 0
+    }
+
+    package func compile(_ partition: Partition) throws -> any Program {
+        var lowering = CPULowering(partition, backend: self)
+        return try lowering.program()
+    }
+}

@@ -1,0 +1,517 @@
+// From nodes to steps: picks kernels, packs weights, rounds activations once for all their readers, decides what is written in place.
+import CKernels
+
+/// Lowers one partition for the CPU backend.
+struct CPULowering {
+    private let partition: Partition
+    private let graph: Graph
+    private let backend: CPUBackend
+    private let pool: ThreadPool
+
+    private var slots: [Slot] = []
+    private var slotOfValue: [ValueID: SlotID] = [:]
+    private var steps: [LoweredStep] = []
+    private var checks: [IndexCheck] = []
+    private var owners: [AnyObject] = []
+    private var packed: [ValueID: PackedMatrix] = [:]
+    /// The rounded form of a value, once some layer has asked for it.
+    private var quantised: [SlotID: SlotID] = [:]
+    private var readersLeft: [ValueID: Int] = [:]
+
+    init(_ partition: Partition, backend: CPUBackend) {
+        self.partition = partition
+        graph = partition.graph
+        self.backend = backend
+        pool = backend.pool
+    }
+
+    // MARK: What can be lowered
+
+    static func canLower(_ node: Node, in graph: Graph) -> Bool {
+        let operands = node.inputs.map { graph[$0] }
+        func isFloat(_ index: Int) -> Bool { operands[index].type.element == .f32 && operands[index].weight == nil }
+        func isVector(_ index: Int) -> Bool { operands[index].weight?.format == .dense(.f32) }
+        /// Indices are checked before a run, which needs them to be the caller's own.
+        func isIndexInput(_ index: Int) -> Bool {
+            if case .input = operands[index].origin { operands[index].type.element == .i32 } else { false }
+        }
+        switch node.op {
+        case .linear(let linear):
+            let weights = operands[1...linear.weightCount]
+            guard isFloat(0), weights.allSatisfy({ $0.weight.flatMap { PackedMatrix.panelFormat(of: $0.format) } != nil }) else { return false }
+            if linear.hasBias, !(linear.weightCount + 1...2 * linear.weightCount).allSatisfy(isVector) { return false }
+            guard case .gated(let unary) = linear.epilogue else { return true }
+            switch unary {
+            case .relu, .sigmoid, .silu, .gelu, .geluTanh: return true
+            case .tanh, .scale, .softcap: return false
+            }
+        case .embedding:
+            guard let table = operands[0].weight else { return false }
+            switch table.format {
+            case .dense(.f32), .dense(.f16), .dense(.bf16), .block: return isIndexInput(1)
+            case .dense: return false
+            }
+        case .gatherRows: return operands[0].weight == nil && operands[0].state == nil && isIndexInput(1)
+        case .rmsNorm, .layerNorm: return isFloat(0) && (1..<operands.count).allSatisfy(isVector)
+        case .softmax, .unary: return isFloat(0)
+        case .binary(let function):
+            guard isFloat(0), isFloat(1) || isVector(1), function != .divide else { return false }
+            let (a, b) = (operands[0].type.shape, operands[1].type.shape)
+            return a == b || (b.count == 1 && b.first == a.last)
+        case .rotaryTable(let table): return isIndexInput(0) && (!table.hasFactors || isVector(1))
+        case .rotary: return isFloat(0) && operands[0].type.shape[1].fixed != nil && operands[0].type.shape[2].fixed != nil
+        case .cacheWrite: return isFloat(1) && isIndexInput(2) && isIndexInput(3) && cacheFormat(node.inputs[0], in: graph) != nil
+        case .attention(let attention):
+            return attention.headDimension % 8 == 0 && attention.headDimension <= 256 && isFloat(0) && isIndexInput(3) && isIndexInput(4)
+                && cacheFormat(node.inputs[1], in: graph) != nil && cacheFormat(node.inputs[1], in: graph) == cacheFormat(node.inputs[2], in: graph)
+        case .reshape: return true
+        }
+    }
+
+    private static func cacheFormat(_ value: ValueID, in graph: Graph) -> ck_kv_format? {
+        var value = value
+        let producers = graph.producers()
+        while let producer = producers[value], graph.nodes[producer].op.aliasesFirstInput { value = graph.nodes[producer].inputs[0] }
+        switch graph[value].state?.format {
+        case .dense(.f32): return CK_KV_F32
+        case .dense(.f16): return CK_KV_F16
+        case .block(.q8_0): return CK_KV_Q8_0
+        default: return nil
+        }
+    }
+
+    // MARK: Slots
+
+    private func root(_ value: ValueID) -> ValueID { partition.root(of: value) }
+
+    private mutating func add(_ slot: Slot) -> SlotID {
+        slots.append(slot)
+        return SlotID(index: slots.count - 1)
+    }
+
+    /// The slot of a value that exists before the step that reads it.
+    private mutating func slot(reading value: ValueID) -> SlotID {
+        let value = root(value)
+        let slot = slotOfValue[value] ?? boundarySlot(value)
+        touch(slot)
+        return slot
+    }
+
+    /// The slot of a value the next step writes; `inPlace` is an operand it may overwrite.
+    private mutating func slot(writing value: ValueID, inPlace: ValueID? = nil) -> SlotID {
+        let value = root(value)
+        if let slot = slotOfValue[value] { touch(slot); return slot }
+        if partition.outputs.contains(value) {
+            let slot = boundarySlot(value)
+            touch(slot)
+            return slot
+        }
+        let type = graph[value].type
+        var new = Slot(home: .planned, byteCount: { try type.shape(under: $0).elementCount * type.element.byteCount })
+        if let inPlace, readersLeft[root(inPlace), default: 0] <= 1, let operand = slotOfValue[root(inPlace)], case .planned = slots[operand.index].home {
+            new.reuses = operand
+        }
+        let slot = add(new)
+        slotOfValue[value] = slot
+        touch(slot)
+        return slot
+    }
+
+    private mutating func boundarySlot(_ value: ValueID) -> SlotID {
+        let slot: SlotID
+        if let weight = graph[value].weight, let base = weight.store.bytes.baseAddress {
+            slot = add(Slot(home: .constant(base), byteCount: { _ in 0 }))
+        } else {
+            slot = add(Slot(home: .boundary(value), byteCount: { _ in 0 }))
+        }
+        slotOfValue[value] = slot
+        return slot
+    }
+
+    /// A slot for something the graph does not know, such as rounded activations.
+    private mutating func temporary(byteCount: @escaping @Sendable (Binding) throws -> Int) -> SlotID {
+        let slot = add(Slot(home: .planned, byteCount: byteCount))
+        touch(slot)
+        return slot
+    }
+
+    private mutating func touch(_ slot: SlotID) {
+        slots[slot.index].first = min(slots[slot.index].first, steps.count)
+        slots[slot.index].last = max(slots[slot.index].last, steps.count)
+    }
+
+    private mutating func emit(scratchBytes: @escaping (Binding) throws -> Int = { _ in 0 }, _ bind: @escaping (StepBinder) throws -> CPUStep) {
+        steps.append(LoweredStep(bind: bind, scratchBytes: scratchBytes))
+    }
+
+    // MARK: Nodes
+
+    mutating func program() throws -> CPUProgram {
+        let vector = try VectorKernels(isa: backend.isa)
+        for node in graph.nodes[partition.nodes] { for input in node.inputs { readersLeft[root(input), default: 0] += 1 } }
+        for node in graph.nodes[partition.nodes] {
+            try lower(node, vector)
+            for input in node.inputs { readersLeft[root(input), default: 0] -= 1 }
+        }
+        for (_, matrix) in packed { owners.append(matrix.memory) }
+        let name = "\(graph.name) nodes \(partition.nodes)"
+        return CPUProgram(name: name, pool: pool, slots: slots, steps: steps, checks: checks, owners: owners)
+    }
+
+    private mutating func lower(_ node: Node, _ vector: VectorKernels) throws {
+        switch node.op {
+        case .linear(let linear): try lower(linear, node, vector)
+        case .embedding: try lowerEmbedding(node, vector)
+        case .gatherRows:
+            let type = graph[node.inputs[0]].type
+            check(node, operand: 1, limit: type.shape[0])
+            let (x, indices, out) = (slot(reading: node.inputs[0]), slot(reading: node.inputs[1]), slot(writing: node.outputs[0]))
+            let count = graph[node.inputs[1]].type.shape
+            emit { binder in
+                let width = try binder.product(type.shape.dropFirst())
+                return .gatherRows(
+                    GatherRowsStep(
+                        x: binder.raw(x), rowBytes: width * type.element.byteCount, indices: binder.indices(indices), out: binder.raw(out),
+                        tasks: RowTasks(count: try binder.product(count), elementsPerRow: width)))
+            }
+        case .rmsNorm(let epsilon):
+            let scale = node.inputs.count > 1 ? slot(reading: node.inputs[1]) : nil
+            emitRows(node) { binder in .rmsNorm(vector.rmsNorm, scale: scale.map { UnsafePointer(binder.floats($0)) }, epsilon: epsilon) }
+        case .layerNorm(let epsilon):
+            let scale = slot(reading: node.inputs[1])
+            let bias = node.inputs.count > 2 ? slot(reading: node.inputs[2]) : nil
+            emitRows(node) { binder in
+                .layerNorm(
+                    vector.layerNorm, scale: UnsafePointer(binder.floats(scale)), bias: bias.map { UnsafePointer(binder.floats($0)) }, epsilon: epsilon)
+            }
+        case .softmax: emitRows(node) { _ in .softmax(vector.softmax) }
+        case .unary(let unary): emitRows(node) { _ in .elements(vector.function(unary)) }
+        case .binary(let function): lower(function, node, vector)
+        case .rotaryTable(let table): try lower(table, node)
+        case .rotary(let layout):
+            let (type, table) = (graph[node.inputs[0]].type, graph[node.inputs[1]].type)
+            let (x, angles) = (slot(reading: node.inputs[0]), slot(reading: node.inputs[1]))
+            let out = slot(writing: node.outputs[0], inPlace: node.inputs[0])
+            let kernel = layout == .interleaved ? vector.ropeAdjacent : vector.ropeHalf
+            emit { binder in
+                let (heads, headDimension) = (try binder.size(type.shape[1]), try binder.size(type.shape[2]))
+                return .rotary(
+                    RotaryStep(
+                        kernel: kernel, x: binder.floats(x), table: binder.floats(angles), heads: heads, headDimension: headDimension,
+                        dimensions: try binder.size(table.shape[1]), out: binder.floats(out),
+                        tasks: RowTasks(count: try binder.size(type.shape[0]), elementsPerRow: heads * headDimension)))
+            }
+        case .cacheWrite: try lowerCacheWrite(node)
+        case .attention(let attention): try lower(attention, node)
+        case .reshape: break
+        }
+    }
+
+    private mutating func check(_ node: Node, operand: Int, limit: Dimension) {
+        let indices = root(node.inputs[operand])
+        guard let count = graph[node.inputs[operand]].type.shape.first else { return }
+        // Every layer reads the same positions: one check a limit is enough.
+        let slot = slot(reading: indices)
+        if checks.contains(where: { $0.slot == slot && $0.limit == limit }) { return }
+        checks.append(IndexCheck(node: node.name, slot: slot, count: count, limit: limit))
+    }
+
+    private mutating func lowerEmbedding(_ node: Node, _ vector: VectorKernels) throws {
+        let table = graph[node.inputs[0]]
+        guard let weight = table.weight, let decoder = RowDecoder(weight.format, vector: vector), let rowBytes = weight.format.rowBytes(elements: weight.shape[1])
+        else {
+            throw SwiftletError.unsupported(
+                file: graph.name, place: node.name, reason: "no decoder for a table in \(table.type)", remedy: "Convert the table to another format.")
+        }
+        check(node, operand: 1, limit: Dimension(weight.shape[0]))
+        owners.append(WeightHolder(weight))
+        let (source, ids, out) = (slot(reading: node.inputs[0]), slot(reading: node.inputs[1]), slot(writing: node.outputs[0]))
+        let (width, count) = (weight.shape[1], graph[node.inputs[1]].type.shape)
+        emit { binder in
+            .embedding(
+                EmbeddingStep(
+                    table: binder.raw(source), rowBytes: rowBytes, decoder: decoder, ids: binder.indices(ids), width: width, out: binder.floats(out),
+                    tasks: RowTasks(count: try binder.product(count), elementsPerRow: width)))
+        }
+    }
+
+    /// A step that maps each row of the first operand to a row of the output, in place where possible.
+    private mutating func emitRows(_ node: Node, _ function: @escaping (StepBinder) -> RowStep.Function) {
+        let type = graph[node.inputs[0]].type
+        for input in node.inputs.dropFirst() { keep(input) }
+        let x = slot(reading: node.inputs[0])
+        let out = slot(writing: node.outputs[0], inPlace: node.inputs[0])
+        emit { binder in
+            let width = try type.shape.last.map { try binder.size($0) } ?? 1
+            let rows = RowTasks(count: try binder.product(type.shape.dropLast()), elementsPerRow: width)
+            return .rows(RowStep(function: function(binder), x: binder.floats(x), width: width, out: binder.floats(out), tasks: rows))
+        }
+    }
+
+    /// Keeps a weight's bytes alive as long as the program.
+    private mutating func keep(_ value: ValueID) {
+        if let weight = graph[value].weight { owners.append(WeightHolder(weight)) }
+    }
+
+    private mutating func lower(_ function: Binary, _ node: Node, _ vector: VectorKernels) {
+        let type = graph[node.inputs[0]].type
+        keep(node.inputs[1])
+        let isRow = graph[node.inputs[1]].type.shape.count == 1 && type.shape.count != 1
+        let kernel: BinaryStep.Function =
+            switch function {
+            case .multiply: .plain(vector.multiply)
+            case .subtract: .addScaled(vector.addScaled, -1)
+            case .add, .divide: .plain(vector.add)
+            }
+        let (a, b) = (slot(reading: node.inputs[0]), slot(reading: node.inputs[1]))
+        let out = slot(writing: node.outputs[0], inPlace: node.inputs[0])
+        emit { binder in
+            let width = try type.shape.last.map { try binder.size($0) } ?? 1
+            let rows = RowTasks(count: try binder.product(type.shape.dropLast()), elementsPerRow: width)
+            return .binary(
+                BinaryStep(
+                    function: kernel, a: binder.floats(a), b: binder.floats(b), strideB: isRow ? 0 : width, width: width, out: binder.floats(out),
+                    tasks: rows))
+        }
+    }
+
+    // MARK: Matrix products
+
+    private mutating func matrix(_ value: ValueID) throws -> PackedMatrix {
+        if let matrix = packed[value] { return matrix }
+        guard let weight = graph[value].weight else {
+            throw SwiftletError.invalidGraph(node: graph[value].name, reason: "is no weight", remedy: "Multiply by a constant matrix.")
+        }
+        let matrix = try PackedMatrix(weight, name: graph[value].name, pool: pool)
+        packed[value] = matrix
+        return matrix
+    }
+
+    /// The activations a panel format multiplies with: the floats themselves, or their rounded form, made once.
+    private mutating func activations(of value: ValueID, for format: ck_panel_format, width: Int) throws -> (slot: SlotID, format: ck_activation_format) {
+        let source = slot(reading: value)
+        switch format {
+        case CK_PANEL_F32, CK_PANEL_F16, CK_PANEL_BF16: return (source, CK_ACT_F32)
+        default: break
+        }
+        let activation = backend.activation.format
+        if let rounded = quantised[source] { touch(rounded); return (rounded, activation) }
+        guard let kernel = ck_quantize_find(activation, backend.isa)?.pointee.function else {
+            throw SwiftletError.unsupported(file: "kernels", place: "quantize", reason: "is missing from this build", remedy: "Rebuild the package.")
+        }
+        let leading = graph[value].type.shape.dropLast()
+        let rowBytes = ck_activation_row_bytes(activation, Int64(width))
+        let rounded = temporary { binding in try leading.reduce(rowBytes) { $0 * (try $1.resolved(binding)) } }
+        quantised[source] = rounded
+        emit { binder in
+            .quantise(
+                QuantiseStep(
+                    kernel: kernel, x: binder.floats(source), width: width, out: binder.raw(rounded), rowBytes: rowBytes,
+                    tasks: RowTasks(count: try binder.product(leading), elementsPerRow: width)))
+        }
+        touch(source)
+        touch(rounded)
+        return (rounded, activation)
+    }
+
+    private struct LoweredTarget {
+        let matrix: PackedMatrix
+        let bias: SlotID?
+        let activations: SlotID
+        let activation: ck_activation_format
+        let out: SlotID
+    }
+
+    private mutating func lower(_ linear: Linear, _ node: Node, _ vector: VectorKernels) throws {
+        let weights = try node.inputs[1...linear.weightCount].map { try matrix($0) }
+        let width = weights[0].columns
+        var inputs: [(slot: SlotID, format: ck_activation_format)] = []
+        for weight in weights { inputs.append(try activations(of: node.inputs[0], for: weight.format, width: width)) }
+        var biases: [SlotID?] = Array(repeating: nil, count: weights.count)
+        if linear.hasBias {
+            for index in weights.indices {
+                keep(node.inputs[1 + linear.weightCount + index])
+                biases[index] = slot(reading: node.inputs[1 + linear.weightCount + index])
+            }
+        }
+        for input in inputs { touch(input.slot) }
+        let residual = linear.epilogue == .residual ? node.inputs.last.map { slot(reading: $0) } : nil
+        let outputs = node.outputs.map { slot(writing: $0, inPlace: linear.epilogue == .residual ? node.inputs.last : nil) }
+        let targets = weights.indices.map { index in
+            LoweredTarget(
+                matrix: weights[index], bias: biases[index], activations: inputs[index].slot, activation: inputs[index].format,
+                out: outputs[min(index, outputs.count - 1)])
+        }
+        let epilogue: (StepBinder) throws -> LinearStep.Epilogue =
+            switch linear.epilogue {
+            case .none: { _ in .none }
+            case .activation(let unary): { _ in .activation(vector.function(unary)) }
+            case .gated(let unary):
+                { _ in
+                    guard let gate = vector.gate(unary) else {
+                        throw SwiftletError.unsupported(
+                            file: "kernels", place: "\(unary)", reason: "has no gated kernel", remedy: "Leave the gate unfused.")
+                    }
+                    return .gated(gate)
+                }
+            case .residual: { binder in residual.map { .residual(binder.floats($0)) } ?? .none }
+            }
+        let leading = Array(graph[node.inputs[0]].type.shape.dropLast())
+        let (threads, isa, outputCount, tiles) = (pool.threadCount, backend.isa, linear.outputCount, linear.epilogue.scratchTiles)
+        emit(
+            scratchBytes: { binding in
+                let rows = try leading.reduce(1) { $0 * (try $1.resolved(binding)) }
+                return targets.map { target in
+                    LinearStep.scratchBytes(
+                        panelsPerTask: LinearStep.panelsPerTask(
+                            panelCount: target.matrix.panelCount, panelBytes: target.matrix.panelBytes, rows: rows, threads: threads), tiles: tiles)
+                }.max() ?? 0
+            },
+            { binder in
+                let rows = try binder.product(leading)
+                var firstTask = 0
+                let bound = try targets.enumerated().map { index, target in
+                    guard let kernel = ck_linear_find(target.matrix.format, target.activation, isa, Int64(rows))?.pointee.function else {
+                        throw SwiftletError.unsupported(
+                            file: "kernels", place: node.name, reason: "no kernel multiplies this format", remedy: "Rebuild the package.")
+                    }
+                    let bound = LinearTarget(
+                        kernel: kernel, panels: UnsafeRawPointer(target.matrix.memory.base), panelBytes: target.matrix.panelBytes,
+                        panelCount: target.matrix.panelCount, features: target.matrix.rows, bias: target.bias.map { UnsafePointer(binder.floats($0)) },
+                        activations: binder.raw(target.activations), activationRowBytes: ck_activation_row_bytes(target.activation, Int64(width)),
+                        out: binder.floats(target.out),
+                        panelsPerTask: LinearStep.panelsPerTask(
+                            panelCount: target.matrix.panelCount, panelBytes: target.matrix.panelBytes, rows: rows, threads: threads),
+                        firstTask: firstTask)
+                    if index < outputCount { firstTask += bound.taskCount }
+                    return bound
+                }
+                return .linear(
+                    LinearStep(
+                        targets: try binder.store(bound), targetCount: bound.count, taskCount: rows == 0 ? 0 : firstTask, epilogue: try epilogue(binder),
+                        add: vector.add, columns: width, rows: rows))
+            })
+    }
+
+    // MARK: Positions and attention
+
+    private mutating func lower(_ table: RotaryTable, _ node: Node) throws {
+        var factors: [Float]?
+        if table.hasFactors, let weight = graph[node.inputs[1]].weight {
+            factors = Array(weight.store.bytes.bindMemory(to: Float.self))
+        }
+        let (radians, magnitude) = table.frequencies(factors: factors)
+        let memory = try AlignedMemory(byteCount: radians.count * MemoryLayout<Double>.stride, purpose: "rotary frequencies")
+        radians.withUnsafeBytes { memory.bytes.copyMemory(from: $0) }
+        owners.append(memory)
+        let frequencies = UnsafePointer(memory.base.assumingMemoryBound(to: Double.self))
+        let (positions, out) = (slot(reading: node.inputs[0]), slot(writing: node.outputs[0]))
+        let count = graph[node.inputs[0]].type.shape[0]
+        emit { binder in
+            .rotaryTable(
+                RotaryTableStep(
+                    frequencies: frequencies, magnitude: magnitude, dimensions: table.dimensions, positions: binder.indices(positions),
+                    out: binder.floats(out), tasks: RowTasks(count: try binder.size(count), elementsPerRow: table.dimensions * 16)))
+        }
+    }
+
+    /// The layout of the cache a value names, under the binding of a step.
+    private func cacheLayout(_ value: ValueID, _ node: Node) throws -> (StepBinder) throws -> CacheLayout {
+        guard let format = Self.cacheFormat(value, in: graph) else {
+            throw SwiftletError.unsupported(
+                file: graph.name, place: node.name, reason: "the cache is stored in a format attention does not read", remedy: "Use f32, f16 or q8_0.")
+        }
+        let shape = graph[value].type.shape
+        return { binder in
+            let headDimension = try binder.size(shape[3])
+            return CacheLayout(
+                heads: try binder.size(shape[1]), context: try binder.size(shape[2]), headDimension: headDimension,
+                rowBytes: ck_kv_row_bytes(format, Int64(headDimension)), format: format)
+        }
+    }
+
+    /// Positions stay inside the context, slots inside the cache.
+    private mutating func checkPlaces(_ node: Node, cache: ValueID, positions: Int, slots: Int) {
+        check(node, operand: positions, limit: graph[cache].type.shape[2])
+        check(node, operand: slots, limit: graph[cache].type.shape[0])
+    }
+
+    private func attentionKernels() throws -> ck_attention_row {
+        guard let row = ck_attention_find(backend.isa)?.pointee else {
+            throw SwiftletError.unsupported(file: "kernels", place: "attention", reason: "is missing from this build", remedy: "Rebuild the package.")
+        }
+        return row
+    }
+
+    private mutating func lowerCacheWrite(_ node: Node) throws {
+        let layout = try cacheLayout(node.inputs[0], node)
+        let kernels = try attentionKernels()
+        let candidate: ck_kv_store_function? =
+            switch Self.cacheFormat(node.inputs[0], in: graph) {
+            case CK_KV_F32: kernels.store_f32
+            case CK_KV_F16: kernels.store_f16
+            default: kernels.store_q8_0
+            }
+        guard let store = candidate else {
+            throw SwiftletError.unsupported(file: "kernels", place: "cache store", reason: "is missing from this build", remedy: "Rebuild the package.")
+        }
+        checkPlaces(node, cache: node.inputs[0], positions: 2, slots: 3)
+        let (state, x) = (slot(reading: node.inputs[0]), slot(reading: node.inputs[1]))
+        let (positions, sequences) = (slot(reading: node.inputs[2]), slot(reading: node.inputs[3]))
+        let count = graph[node.inputs[1]].type.shape[0]
+        emit { binder in
+            let layout = try layout(binder)
+            return .cacheWrite(
+                CacheWriteStep(
+                    store: store, layout: layout, state: binder.raw(state), x: binder.floats(x), positions: binder.indices(positions),
+                    slots: binder.indices(sequences),
+                    tasks: RowTasks(count: try binder.size(count), elementsPerRow: layout.heads * layout.headDimension)))
+        }
+    }
+
+    private mutating func lower(_ attention: Attention, _ node: Node) throws {
+        let layout = try cacheLayout(node.inputs[1], node)
+        guard let kernel = try attentionKernels().attend else {
+            throw SwiftletError.unsupported(file: "kernels", place: "attention", reason: "is missing from this build", remedy: "Rebuild the package.")
+        }
+        checkPlaces(node, cache: node.inputs[1], positions: 3, slots: 4)
+        let (queries, keys, values) = (slot(reading: node.inputs[0]), slot(reading: node.inputs[1]), slot(reading: node.inputs[2]))
+        let (positions, sequences) = (slot(reading: node.inputs[3]), slot(reading: node.inputs[4]))
+        let out = slot(writing: node.outputs[0])
+        let count = graph[node.inputs[0]].type.shape[0]
+        let threads = pool.threadCount
+        let group = attention.heads / attention.keyValueHeads
+        emit(
+            scratchBytes: { _ in AttentionStep.scratchBytes(rows: AttentionStep.rowBlock, heads: group, headDimension: attention.headDimension) },
+            { binder in
+                let rows = try binder.size(count)
+                let rowsPerTask = max(1, min(AttentionStep.rowBlock, rows))
+                let blocks = (rows + rowsPerTask - 1) / rowsPerTask
+                // A group that shares keys reads them once; it is only split while threads would stand idle.
+                let headsPerTask = blocks * attention.keyValueHeads >= 2 * threads || threads == 1 ? group : 1
+                return .attention(
+                    AttentionStep(
+                        kernel: kernel, layout: try layout(binder), keys: binder.raw(keys), values: binder.raw(values), queries: binder.floats(queries),
+                        out: binder.floats(out), positions: binder.indices(positions), slots: binder.indices(sequences), rows: rows,
+                        heads: attention.heads, headsPerTask: headsPerTask, rowsPerTask: rowsPerTask, scale: attention.scale,
+                        softcap: attention.softcap ?? 0, window: attention.window ?? Int.max))
+            })
+    }
+}
+
+/// Keeps the bytes of a weight alive.
+private final class WeightHolder {
+    let weight: Weight
+    init(_ weight: Weight) { self.weight = weight }
+}
+
+extension Linear.Epilogue {
+    /// Tiles of scratch the epilogue needs per task.
+    fileprivate var scratchTiles: Int {
+        switch self {
+        case .none, .activation: 0
+        case .residual: 1
+        case .gated: 2
+        }
+    }
+}

@@ -1,0 +1,166 @@
+// The compiled form of a partition on the CPU, and the loop that runs it: every thread walks the same steps, sharing each step's tasks.
+import CKernels
+
+/// A lowered partition: slots and the makers of steps. Shared by all sessions; holds the packed weights.
+///
+/// `@unchecked Sendable`: immutable after construction; the raw pointers lead to weights that `owners` keep alive.
+final class CPUProgram: Program, @unchecked Sendable {
+    let name: String
+    let pool: ThreadPool
+    let slots: [Slot]
+    let steps: [LoweredStep]
+    let checks: [IndexCheck]
+    /// Whatever the steps point to.
+    let owners: [AnyObject]
+
+    init(name: String, pool: ThreadPool, slots: [Slot], steps: [LoweredStep], checks: [IndexCheck], owners: [AnyObject]) {
+        self.name = name
+        self.pool = pool
+        self.slots = slots
+        self.steps = steps
+        self.checks = checks
+        self.owners = owners
+    }
+
+    func workspaceBytes(under binding: Binding) throws -> Int { try layout(binding).byteCount }
+
+    private func layout(_ binding: Binding) throws -> WorkspaceLayout {
+        let scratch = try steps.map { try $0.scratchBytes(binding) }.max() ?? 0
+        return try WorkspaceLayout(slots, binding: binding, scratchBytes: (scratch + 63) / 64 * 64, threadCount: pool.threadCount)
+    }
+
+    func bind(_ memory: BoundMemory) throws -> any BoundProgram {
+        let layout = try layout(memory.binding)
+        let addresses = try slots.enumerated().map { index, slot -> UnsafeMutableRawPointer in
+            switch slot.home {
+            case .boundary(let value): try memory.address(of: value)
+            case .constant(let pointer): UnsafeMutableRawPointer(mutating: pointer)
+            case .planned: memory.workspace + layout.offsets[index]
+            }
+        }
+        let binder = StepBinder(binding: memory.binding, addresses: addresses)
+        let scratchBytes = (layout.byteCount - layout.scratchOffset) / pool.threadCount
+        let boundSteps = try steps.map { try $0.bind(binder) }
+        return CPUBoundProgram(
+            program: self, steps: boundSteps, tables: binder.tables, checks: try checks.map { try $0.bound(binder) },
+            scratch: memory.workspace + layout.scratchOffset, scratchBytes: scratchBytes)
+    }
+}
+
+/// A step before binding: how to make the real one, and the scratch each thread needs for it.
+struct LoweredStep {
+    let bind: (StepBinder) throws -> CPUStep
+    let scratchBytes: (Binding) throws -> Int
+}
+
+/// What a step needs to become concrete. Collects the small tables that bound steps point to.
+final class StepBinder {
+    let binding: Binding
+    let addresses: [UnsafeMutableRawPointer]
+    private(set) var tables: [AlignedMemory] = []
+
+    init(binding: Binding, addresses: [UnsafeMutableRawPointer]) {
+        self.binding = binding
+        self.addresses = addresses
+    }
+
+    /// A copy of `elements` that lives as long as the bound program. The elements must be plain data.
+    func store<Element>(_ elements: [Element]) throws -> UnsafePointer<Element> {
+        let memory = try AlignedMemory(byteCount: elements.count * MemoryLayout<Element>.stride, purpose: "step table")
+        tables.append(memory)
+        let pointer = memory.base.bindMemory(to: Element.self, capacity: elements.count)
+        pointer.initialize(from: elements, count: elements.count)
+        return UnsafePointer(pointer)
+    }
+
+    func floats(_ slot: SlotID) -> UnsafeMutablePointer<Float> { addresses[slot.index].assumingMemoryBound(to: Float.self) }
+    func indices(_ slot: SlotID) -> UnsafePointer<Int32> { UnsafePointer(addresses[slot.index].assumingMemoryBound(to: Int32.self)) }
+    func raw(_ slot: SlotID) -> UnsafeMutableRawPointer { addresses[slot.index] }
+    func size(_ dimension: Dimension) throws -> Int { try dimension.resolved(binding) }
+    func product(_ dimensions: some Sequence<Dimension>) throws -> Int { try dimensions.reduce(1) { $0 * (try $1.resolved(binding)) } }
+}
+
+/// Indices a caller supplies must be inside what they index, or kernels would read elsewhere: checked before the threads start.
+struct IndexCheck {
+    let node: String
+    let slot: SlotID
+    let count: Dimension
+    let limit: Dimension
+
+    struct Bound {
+        let node: String
+        let indices: UnsafePointer<Int32>
+        let count: Int
+        let limit: Int
+
+        func verify() throws {
+            for position in 0..<count where indices[position] < 0 || Int(indices[position]) >= limit {
+                throw SwiftletError.invalidArgument(
+                    name: node, reason: "index \(indices[position]) (element \(position)) is outside 0..<\(limit)",
+                    remedy: "Give indices inside the tensor they select from.")
+            }
+        }
+    }
+
+    func bound(_ binder: StepBinder) throws -> Bound {
+        Bound(node: node, indices: binder.indices(slot), count: try binder.size(count), limit: try binder.size(limit))
+    }
+}
+
+/// The steps of one binding of one session.
+final class CPUBoundProgram: PoolTask, BoundProgram {
+    private let program: CPUProgram
+    private let steps: UnsafeMutableBufferPointer<CPUStep>
+    /// Task count of each step, and whether the threads must meet after it.
+    private let schedule: UnsafeMutableBufferPointer<(tasks: Int, barrier: Bool)>
+    private let tables: [AlignedMemory]
+    private let checks: [IndexCheck.Bound]
+    private let scratch: UnsafeMutableRawPointer
+    private let scratchBytes: Int
+
+    init(
+        program: CPUProgram, steps: [CPUStep], tables: [AlignedMemory], checks: [IndexCheck.Bound], scratch: UnsafeMutableRawPointer, scratchBytes: Int
+    ) {
+        self.program = program
+        self.tables = tables
+        self.checks = checks
+        self.scratch = scratch
+        self.scratchBytes = scratchBytes
+        self.steps = .allocate(capacity: steps.count)
+        _ = self.steps.initialize(from: steps)
+        let tasks = steps.map(\.taskCount)
+        schedule = .allocate(capacity: steps.count)
+        for index in steps.indices {
+            // The first thread runs single tasks alone and in order, so two of them in a row need no meeting in between.
+            let next = index + 1 < tasks.count ? tasks[index + 1] : 1
+            schedule.initializeElement(at: index, to: (tasks[index], index + 1 < tasks.count && !(tasks[index] <= 1 && next <= 1)))
+        }
+        super.init()
+    }
+
+    deinit {
+        steps.deinitialize()
+        steps.deallocate()
+        schedule.deinitialize()
+        schedule.deallocate()
+    }
+
+    func run() throws {
+        for check in checks { try check.verify() }
+        program.pool.run(self)
+    }
+
+    override func execute(_ worker: inout ThreadPool.Worker) {
+        let scratch = scratch + worker.index * scratchBytes
+        for index in 0..<steps.count {
+            let (tasks, barrier) = schedule[index]
+            if tasks <= 1 {
+                if worker.index == 0 && tasks == 1 { steps[index].execute(task: 0, scratch: scratch) }
+            } else {
+                worker.beginStep()
+                while let task = worker.nextTask(of: tasks) { steps[index].execute(task: task, scratch: scratch) }
+            }
+            if barrier { worker.barrier() }
+        }
+    }
+}

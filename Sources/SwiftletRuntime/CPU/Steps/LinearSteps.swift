@@ -1,0 +1,162 @@
+// Matrix products: activations rounded once for all their readers, then panels of weights shared out over the threads, with bias,
+// activation, gate or residual applied while a tile of outputs is still in cache.
+import CKernels
+
+/// Rounds rows of floats to the integer format of the panels' kernels.
+struct QuantiseStep {
+    let kernel: ck_quantize_function
+    let x: UnsafePointer<Float>
+    let width: Int
+    let out: UnsafeMutableRawPointer
+    let rowBytes: Int
+    let tasks: RowTasks
+
+    var taskCount: Int { tasks.taskCount }
+
+    func execute(_ task: Int) {
+        let rows = tasks.rows(of: task)
+        kernel(x + rows.lowerBound * width, Int64(width), Int64(rows.count), Int64(width), out + rows.lowerBound * rowBytes, rowBytes)
+    }
+}
+
+/// One weight matrix of a linear step and where its product goes.
+struct LinearTarget {
+    let kernel: ck_linear_function
+    let panels: UnsafeRawPointer
+    let panelBytes: Int
+    let panelCount: Int
+    let features: Int
+    let bias: UnsafePointer<Float>?
+    let activations: UnsafeRawPointer
+    let activationRowBytes: Int
+    let out: UnsafeMutablePointer<Float>
+    /// Panels of one task, and the number of the first task of this target.
+    let panelsPerTask: Int
+    let firstTask: Int
+
+    var taskCount: Int { (panelCount + panelsPerTask - 1) / panelsPerTask }
+}
+
+/// `epilogue(x·Wᵀ + b)` for up to a few weights that read the same x.
+struct LinearStep {
+    enum Epilogue {
+        case none
+        case activation(ElementFunction)
+        /// The second target multiplies the first.
+        case gated(BinaryKernel)
+        case residual(UnsafePointer<Float>)
+    }
+
+    let targets: UnsafePointer<LinearTarget>
+    let targetCount: Int
+    let taskCount: Int
+    let epilogue: Epilogue
+    let add: BinaryKernel
+    let columns: Int
+    let rows: Int
+
+    /// Rows whose activations and outputs stay in the second-level cache while a task's panels pass over them.
+    static let rowBlock = 64
+    /// Bytes of panels of one task when many rows read them: half of a small second-level cache.
+    static let taskPanelBytes = 96 * 1024
+    /// Bytes of panels of one task for a single row: enough to hide the hand-out.
+    static let minimumTaskBytes = 16 * 1024
+
+    /// Panels a task takes: few enough to balance the threads and to stay in cache, many enough to be worth handing out.
+    static func panelsPerTask(panelCount: Int, panelBytes: Int, rows: Int, threads: Int) -> Int {
+        let balanced = max(1, panelCount / (threads * 6))
+        if rows == 1 { return max(balanced, min(panelCount, (minimumTaskBytes + panelBytes - 1) / panelBytes)) }
+        return max(1, min(balanced, taskPanelBytes / panelBytes))
+    }
+
+    /// Scratch of one task in bytes: tiles whose result is combined with something before it is stored.
+    static func scratchBytes(panelsPerTask: Int, tiles: Int) -> Int {
+        tiles * rowBlock * panelsPerTask * Int(CK_PANEL_ROWS) * MemoryLayout<Float>.stride
+    }
+
+    func execute(_ task: Int, scratch: UnsafeMutableRawPointer) {
+        let scratch = scratch.assumingMemoryBound(to: Float.self)
+        switch epilogue {
+        case .none:
+            let target = self.target(of: task)
+            forEachTile(targets[target], task) { tile in tile.compute(into: tile.out, stride: targets[target].features, add) }
+        case .activation(let function):
+            let target = self.target(of: task)
+            forEachTile(targets[target], task) { tile in
+                tile.compute(into: tile.out, stride: targets[target].features, add)
+                for row in 0..<tile.rows {
+                    let out = tile.out + row * targets[target].features
+                    function(out, tile.columns, out)
+                }
+            }
+        case .gated(let gate):
+            forEachTile(targets[0], task) { tile in
+                let up = scratch + Self.rowBlock * tile.columns
+                tile.compute(into: scratch, stride: tile.columns, add)
+                tile.of(targets[1]).compute(into: up, stride: tile.columns, add)
+                for row in 0..<tile.rows {
+                    gate(scratch + row * tile.columns, up + row * tile.columns, Int64(tile.columns), tile.out + row * targets[0].features)
+                }
+            }
+        case .residual(let residual):
+            forEachTile(targets[0], task) { tile in
+                tile.compute(into: scratch, stride: tile.columns, add)
+                for row in 0..<tile.rows {
+                    let offset = (tile.firstRow + row) * targets[0].features + tile.firstColumn
+                    add(scratch + row * tile.columns, residual + offset, Int64(tile.columns), targets[0].out + offset)
+                }
+            }
+        }
+    }
+
+    private func target(of task: Int) -> Int {
+        var index = 0
+        while index + 1 < targetCount && task >= targets[index + 1].firstTask { index += 1 }
+        return index
+    }
+
+    @inline(__always)
+    private func forEachTile(_ target: LinearTarget, _ task: Int, _ body: (Tile) -> Void) {
+        let firstPanel = (task - target.firstTask) * target.panelsPerTask
+        let panelCount = min(target.panelsPerTask, target.panelCount - firstPanel)
+        let firstColumn = firstPanel * Int(CK_PANEL_ROWS)
+        let columns = min(panelCount * Int(CK_PANEL_ROWS), target.features - firstColumn)
+        var row = 0
+        while row < rows {
+            let count = min(Self.rowBlock, rows - row)
+            body(Tile(target: target, firstPanel: firstPanel, panelCount: panelCount, firstColumn: firstColumn, columns: columns, firstRow: row, rows: count, width: self.columns))
+            row += count
+        }
+    }
+
+    /// A block of rows times the panels of a task.
+    private struct Tile {
+        let target: LinearTarget
+        let firstPanel: Int
+        let panelCount: Int
+        let firstColumn: Int
+        let columns: Int
+        let firstRow: Int
+        let rows: Int
+        let width: Int
+
+        var out: UnsafeMutablePointer<Float> { target.out + firstRow * target.features + firstColumn }
+
+        /// The same block of another matrix of the same shape.
+        func of(_ other: LinearTarget) -> Tile {
+            Tile(target: other, firstPanel: firstPanel, panelCount: panelCount, firstColumn: firstColumn, columns: columns, firstRow: firstRow, rows: rows, width: width)
+        }
+
+        @inline(__always)
+        func compute(into output: UnsafeMutablePointer<Float>, stride: Int, _ add: BinaryKernel) {
+            var arguments = ck_linear_args(
+                panels: target.panels + firstPanel * target.panelBytes, panel_stride_bytes: target.panelBytes, panel_count: Int64(panelCount),
+                k: Int64(width), activations: target.activations + firstRow * target.activationRowBytes,
+                activation_stride_bytes: target.activationRowBytes, rows: Int64(rows), output: output, output_stride: Int64(stride),
+                columns: Int64(columns))
+            target.kernel(&arguments)
+            guard let bias = target.bias else { return }
+            for row in 0..<rows { add(output + row * stride, bias + firstColumn, Int64(columns), output + row * stride) }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+// Our own threads: every thread runs the whole program in step, dividing each step's tasks and meeting at a barrier after it.
+// Between programs workers spin for a moment, because the next token comes soon, then sleep; an idle pool costs nothing.
+import CKernels
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// What a pool runs: every thread enters `execute` once. A class, so that handing it over neither allocates nor counts references.
+package class PoolTask {
+    package init() {}
+
+    package func execute(_ worker: inout ThreadPool.Worker) {}
+}
+
+/// A fixed set of threads for programs. The caller of `run` is thread 0; the pool owns the others.
+///
+/// `@unchecked Sendable`: the shared fields are atomics, or written only by the caller of `run` (serialised by `gate`) before the
+/// release store of `generation` that workers acquire.
+package final class ThreadPool: @unchecked Sendable {
+    package let threadCount: Int
+
+    private let generation = Atomic<UInt32>(0)
+    private let finished = Atomic<Int>(0)
+    private let sleepers = Atomic<Int>(0)
+    private let arrived = Atomic<Int>(0)
+    private let barrierEpoch = Atomic<UInt32>(0)
+    /// One a thread, `cursorStride` apart: (step epoch, next task of the thread's own share).
+    private let cursors: UnsafeMutablePointer<Atomic<UInt64>>
+    private static let cursorStride = 16
+
+    private var job: Unmanaged<PoolTask>?
+    private var stepEpoch: UInt32 = 0
+    private var isStopping = false
+    private var workers: [pthread_t] = []
+    private let gate = Mutex<Void>(())
+    private let sleepMutex: UnsafeMutablePointer<pthread_mutex_t>
+    private let sleepCondition: UnsafeMutablePointer<pthread_cond_t>
+
+    /// About 100 µs of polling before a worker sleeps: longer than sampling a token takes.
+    private static let pollsBeforeSleep = 4_000
+
+    /// Starts `threadCount − 1` threads. Throws when the count is not positive or the system refuses a thread.
+    package init(threadCount: Int) throws {
+        guard (1...512).contains(threadCount) else {
+            throw SwiftletError.invalidArgument(name: "threads", reason: "\(threadCount) is not between 1 and 512", remedy: "Give a positive thread count.")
+        }
+        self.threadCount = threadCount
+        cursors = .allocate(capacity: threadCount * Self.cursorStride)
+        for index in 0..<threadCount * Self.cursorStride { (cursors + index).initialize(to: Atomic(0)) }
+        sleepMutex = .allocate(capacity: 1)
+        sleepCondition = .allocate(capacity: 1)
+        pthread_mutex_init(sleepMutex, nil)
+        pthread_cond_init(sleepCondition, nil)
+        for index in 1..<threadCount {
+            let start = WorkerStart(pool: Unmanaged.passUnretained(self), index: index)
+            let box = UnsafeMutablePointer<WorkerStart>.allocate(capacity: 1)
+            box.initialize(to: start)
+            #if canImport(Glibc)
+                var thread = pthread_t()
+            #else
+                var thread: pthread_t?
+            #endif
+            let status = pthread_create(&thread, nil, { argument in
+                guard let argument else { return nil }
+                let box = argument.assumingMemoryBound(to: WorkerStart.self)
+                let start = box.move()
+                box.deallocate()
+                start.pool._withUnsafeGuaranteedRef { $0.work(as: start.index) }
+                return nil
+            }, box)
+            #if canImport(Glibc)
+                let created: pthread_t? = thread
+            #else
+                let created = thread
+            #endif
+            guard status == 0, let created else {
+                box.deallocate()
+                stop()
+                throw SwiftletError.invalidArgument(
+                    name: "threads", reason: "the system refuses thread \(index) (\(String(cString: strerror(status))))", remedy: "Ask for fewer threads.")
+            }
+            workers.append(created)
+        }
+    }
+
+    deinit {
+        stop()
+        (cursors).deinitialize(count: threadCount * Self.cursorStride)
+        cursors.deallocate()
+        pthread_cond_destroy(sleepCondition)
+        pthread_mutex_destroy(sleepMutex)
+        sleepCondition.deallocate()
+        sleepMutex.deallocate()
+    }
+
+    private struct WorkerStart {
+        let pool: Unmanaged<ThreadPool>
+        let index: Int
+    }
+
+    /// Runs `task` on every thread at once and returns when all have finished. Callers from several threads take turns.
+    package func run(_ task: PoolTask) {
+        gate.withLock { _ in
+            var leader = Worker(pool: Unmanaged.passUnretained(self), index: 0, epoch: stepEpoch, barrierEpoch: barrierEpoch.load(ordering: .relaxed))
+            if threadCount > 1 {
+                job = Unmanaged.passUnretained(task)
+                finished.store(0, ordering: .relaxed)
+                generation.add(1, ordering: .sequentiallyConsistent)
+                if sleepers.load(ordering: .sequentiallyConsistent) > 0 { wakeAll() }
+            }
+            task.execute(&leader)
+            if threadCount > 1 {
+                var polls = 0
+                while finished.load(ordering: .acquiring) < threadCount - 1 { Self.pause(&polls) }
+            }
+            stepEpoch = leader.epoch
+        }
+    }
+
+    private func work(as index: Int) {
+        var seen: UInt32 = 0
+        while true {
+            waitForWork(after: seen)
+            seen &+= 1
+            if isStopping { return }
+            if let job {
+                var worker = Worker(
+                    pool: Unmanaged.passUnretained(self), index: index, epoch: stepEpoch, barrierEpoch: barrierEpoch.load(ordering: .relaxed))
+                job._withUnsafeGuaranteedRef { $0.execute(&worker) }
+            }
+            finished.add(1, ordering: .releasing)
+        }
+    }
+
+    private func waitForWork(after seen: UInt32) {
+        for _ in 0..<Self.pollsBeforeSleep {
+            if generation.load(ordering: .acquiring) != seen { return }
+            ck_cpu_relax()
+        }
+        pthread_mutex_lock(sleepMutex)
+        sleepers.add(1, ordering: .sequentiallyConsistent)
+        while generation.load(ordering: .sequentiallyConsistent) == seen { pthread_cond_wait(sleepCondition, sleepMutex) }
+        sleepers.subtract(1, ordering: .relaxed)
+        pthread_mutex_unlock(sleepMutex)
+    }
+
+    private func wakeAll() {
+        pthread_mutex_lock(sleepMutex)
+        pthread_cond_broadcast(sleepCondition)
+        pthread_mutex_unlock(sleepMutex)
+    }
+
+    private func stop() {
+        isStopping = true
+        generation.add(1, ordering: .sequentiallyConsistent)
+        wakeAll()
+        for worker in workers { pthread_join(worker, nil) }
+        workers = []
+    }
+
+    /// One poll of a wait: cheap at first, and giving the core away once the wait is long (another thread may need it to arrive).
+    @inline(__always)
+    fileprivate static func pause(_ polls: inout Int) {
+        polls += 1
+        if polls < 2_000 { ck_cpu_relax() } else { sched_yield() }
+    }
+
+    /// A thread's view of the pool during one `run`.
+    package struct Worker {
+        fileprivate let pool: Unmanaged<ThreadPool>
+        package let index: Int
+        fileprivate var epoch: UInt32
+        fileprivate var barrierEpoch: UInt32
+
+        /// Starts a step: every thread calls it the same number of times, with a barrier between steps that share data.
+        @inline(__always)
+        package mutating func beginStep() { epoch &+= 1 }
+
+        /// The next task of this step in `0..<total`, or nil when all are taken: the thread's own share first, then what others left.
+        @inline(__always)
+        package func nextTask(of total: Int) -> Int? {
+            pool._withUnsafeGuaranteedRef { pool in
+                let threads = pool.threadCount
+                if threads == 1 { return pool.claim(share: 0, end: total, start: 0, epoch: epoch) }
+                for offset in 0..<threads {
+                    let share = (index + offset) % threads
+                    if let task = pool.claim(share: share, end: (share + 1) * total / threads, start: share * total / threads, epoch: epoch) { return task }
+                }
+                return nil
+            }
+        }
+
+        /// Waits until every thread has arrived.
+        @inline(__always)
+        package mutating func barrier() {
+            pool._withUnsafeGuaranteedRef { pool in
+                let threads = pool.threadCount
+                if threads == 1 { return }
+                if pool.arrived.add(1, ordering: .acquiringAndReleasing).newValue == threads {
+                    pool.arrived.store(0, ordering: .relaxed)
+                    pool.barrierEpoch.store(barrierEpoch &+ 1, ordering: .releasing)
+                } else {
+                    var polls = 0
+                    while pool.barrierEpoch.load(ordering: .acquiring) == barrierEpoch { ThreadPool.pause(&polls) }
+                }
+            }
+            barrierEpoch &+= 1
+        }
+    }
+
+    /// Takes the next task of a thread's share. The epoch in the upper half makes last step's cursors read as untouched.
+    @inline(__always)
+    private func claim(share: Int, end: Int, start: Int, epoch: UInt32) -> Int? {
+        let cursor = cursors + share * Self.cursorStride
+        var current = cursor.pointee.load(ordering: .relaxed)
+        while true {
+            let next = UInt32(truncatingIfNeeded: current >> 32) == epoch ? Int(UInt32(truncatingIfNeeded: current)) : start
+            if next >= end { return nil }
+            let taken = UInt64(epoch) << 32 | UInt64(UInt32(truncatingIfNeeded: next + 1))
+            let (exchanged, original) = cursor.pointee.weakCompareExchange(expected: current, desired: taken, ordering: .relaxed)
+            if exchanged { return next }
+            current = original
+        }
+    }
+}
+
+extension ThreadPool {
+    /// Runs `body(0)…body(count − 1)` over the threads: for work at load time, where one allocation does not matter.
+    package func forEach(_ count: Int, _ body: (Int) -> Void) {
+        withoutActuallyEscaping(body) { body in run(ForEachTask(count: count, body: body)) }
+    }
+
+    private final class ForEachTask: PoolTask {
+        let count: Int
+        let body: (Int) -> Void
+
+        init(count: Int, body: @escaping (Int) -> Void) {
+            self.count = count
+            self.body = body
+        }
+
+        override func execute(_ worker: inout Worker) {
+            worker.beginStep()
+            while let index = worker.nextTask(of: count) { body(index) }
+        }
+    }
+}
