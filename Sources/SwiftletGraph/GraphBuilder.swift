@@ -7,10 +7,24 @@ public struct GraphBuilder {
 
     public init(name: String) { graph = Graph(name: name) }
 
-    /// Runs `body` with `name` in front of the names of all nodes it adds (`blk.3/attention/…`).
+    /// From here on `name` stands in front of the names of all nodes (`blk.3/attention`), until `leave`.
+    public mutating func enter(_ name: String) { scope.append(name) }
+
+    /// Ends the innermost scope.
+    public mutating func leave() { if !scope.isEmpty { scope.removeLast() } }
+
+    /// Runs `body` with `name` in front of the names of all nodes it adds.
     public mutating func scoped<Result>(_ name: String, _ body: (inout GraphBuilder) throws -> Result) rethrows -> Result {
-        scope.append(name)
-        defer { scope.removeLast() }
+        enter(name)
+        defer { leave() }
+        return try body(&self)
+    }
+
+    /// Runs `body` outside all scopes: for nodes that several scopes share.
+    public mutating func atRoot<Result>(_ body: (inout GraphBuilder) throws -> Result) rethrows -> Result {
+        let outer = scope
+        scope = []
+        defer { scope = outer }
         return try body(&self)
     }
 

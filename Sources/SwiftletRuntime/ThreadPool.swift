@@ -11,7 +11,7 @@ import Synchronization
 
 /// What a pool runs: every thread enters `execute` once. A class, so that handing it over neither allocates nor counts references.
 package class PoolTask {
-    package init() {}
+
 
     package func execute(_ worker: inout ThreadPool.Worker) {}
 }

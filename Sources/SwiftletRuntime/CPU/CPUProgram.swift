@@ -133,7 +133,8 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
         for index in steps.indices {
             // The first thread runs single tasks alone and in order, so two of them in a row need no meeting in between.
             let next = index + 1 < tasks.count ? tasks[index + 1] : 1
-            schedule.initializeElement(at: index, to: (tasks[index], index + 1 < tasks.count && !(tasks[index] <= 1 && next <= 1)))
+            let meets = index + 1 < tasks.count && (tasks[index] > 1 || next > 1)
+            schedule.initializeElement(at: index, to: (tasks: tasks[index], barrier: meets))
         }
         super.init()
     }
