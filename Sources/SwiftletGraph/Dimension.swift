@@ -37,12 +37,15 @@ public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral, Custom
     /// The number when no symbol is involved.
     public var fixed: Int? { terms.isEmpty ? constant : nil }
 
+    /// The sum. Like the product, it stops at the largest `Int` instead of trapping: no memory holds such a size, so resolving it or
+    /// counting its elements is what fails, with an error.
     public static func + (left: Dimension, right: Dimension) -> Dimension {
-        Dimension(constant: left.constant + right.constant, factors: left.factors.merging(right.factors, uniquingKeysWith: +))
+        Dimension(
+            constant: left.constant.clampedSum(right.constant), factors: left.factors.merging(right.factors) { $0.clampedSum($1) })
     }
 
     public static func * (left: Dimension, factor: Int) -> Dimension {
-        Dimension(constant: left.constant * factor, factors: left.factors.mapValues { $0 * factor })
+        Dimension(constant: left.constant.clampedProduct(factor), factors: left.factors.mapValues { $0.clampedProduct(factor) })
     }
 
     /// The product when at least one side is a number; nil for a product of symbols, which is no linear expression.
@@ -92,5 +95,17 @@ public struct Binding: Sendable, Hashable, ExpressibleByDictionaryLiteral {
     public subscript(symbol: Symbol) -> Int? {
         get { entries[symbol] }
         set { entries[symbol] = newValue }
+    }
+}
+
+extension Int {
+    fileprivate func clampedSum(_ other: Int) -> Int {
+        let (sum, overflow) = addingReportingOverflow(other)
+        return overflow ? (other < 0 ? .min : .max) : sum
+    }
+
+    fileprivate func clampedProduct(_ other: Int) -> Int {
+        let (product, overflow) = multipliedReportingOverflow(by: other)
+        return overflow ? ((self < 0) == (other < 0) ? .max : .min) : product
     }
 }

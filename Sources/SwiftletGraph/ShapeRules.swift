@@ -9,6 +9,7 @@ extension Op {
         case .embedding:
             try rule.count(2)
             try rule.require(operands[0].shape.count == 2, "the table must be a matrix")
+            try rule.float(0)
             try rule.indices(1)
             return [ValueType(.f32, operands[1].shape + [operands[0].shape[1]])]
         case .gatherRows:
@@ -44,6 +45,8 @@ extension Op {
             return [ValueType(.f32, operands[0].shape + [Dimension(table.dimensions)])]
         case .rotary:
             try rule.count(2)
+            try rule.float(0)
+            try rule.float(1)
             let (x, table) = (operands[0].shape, operands[1].shape)
             try rule.require(x.count == 3 && table.count == 2 && x[0] == table[0], "needs [t, heads, headDim] and a table [t, dimensions]")
             if let head = x[2].fixed, let rotated = table[1].fixed {
@@ -52,6 +55,7 @@ extension Op {
             return [operands[0]]
         case .cacheWrite:
             try rule.count(4)
+            try rule.float(1)
             let (state, x) = (operands[0].shape, operands[1].shape)
             try rule.require(
                 state.count == 4 && x.count == 3 && state[1] == x[1] && state[3] == x[2],
@@ -62,18 +66,11 @@ extension Op {
         case .reshape(let shape):
             try rule.count(1)
             let type = ValueType(operands[0].element, shape)
-            if let from = operands[0].symbolicElementCount, let to = type.symbolicElementCount {
-                try rule.require(from == to, "\(from) elements cannot take the shape \(type)")
-            }
+            let counts = (SymbolicCount(productOf: operands[0].shape), SymbolicCount(productOf: shape))
+            guard let from = counts.0, let to = counts.1 else { throw rule.failure("the element count of \(type) overflows") }
+            try rule.require(from == to, "\(from) elements cannot take the shape \(type)")
             return [type]
         }
-    }
-}
-
-extension ValueType {
-    /// The product of the dimensions when it is a linear expression.
-    var symbolicElementCount: Dimension? {
-        shape.reduce(Dimension(1)) { product, dimension in product?.multiplied(by: dimension) }
     }
 }
 
@@ -83,16 +80,20 @@ private struct ShapeRule {
     let operands: [ValueType]
 
     func require(_ condition: Bool, _ reason: @autoclosure () -> String) throws {
-        guard !condition else { return }
+        if !condition { throw failure(reason()) }
+    }
+
+    func failure(_ reason: String) -> SwiftletError {
         let types = operands.map(\.description).joined(separator: ", ")
-        throw SwiftletError.invalidGraph(
-            node: node, reason: "\(reason()) (operands: \(types))", remedy: "Correct the operands where the node is built or imported.")
+        return .invalidGraph(
+            node: node, reason: "\(reason) (operands: \(types))", remedy: "Correct the operands where the node is built or imported.")
     }
 
     func count(_ expected: Int) throws { try count(expected...expected) }
 
     func count(_ expected: ClosedRange<Int>) throws {
-        try require(expected.contains(operands.count), "takes \(expected.lowerBound) to \(expected.upperBound) operands, has \(operands.count)")
+        try require(
+            expected.contains(operands.count), "takes \(expected.lowerBound) to \(expected.upperBound) operands, has \(operands.count)")
     }
 
     func float(_ index: Int) throws { try require(operands[index].element.isFloat, "operand \(index) must be a float tensor") }
@@ -119,10 +120,11 @@ private struct ShapeRule {
         try require(linear.weightCount >= 1, "needs a weight")
         try count(linear.inputCount)
         try float(0)
-        guard let width = operands[0].shape.last else { try require(false, "the input has no axis to multiply"); return [] }
+        guard let width = operands[0].shape.last else { throw failure("the input has no axis to multiply") }
         let leading = Array(operands[0].shape.dropLast())
         var results: [ValueType] = []
         for index in 1...linear.weightCount {
+            try float(index)
             let weight = operands[index].shape
             try require(weight.count == 2 && weight[1] == width, "weight \(index - 1) must be a matrix with \(width) columns")
             if linear.hasBias {
@@ -137,13 +139,14 @@ private struct ShapeRule {
             results.removeLast()
         case .residual:
             try require(
-                linear.weightCount == 1 && operands[operands.count - 1].shape == results[0].shape, "the residual must have the output's shape")
+                linear.weightCount == 1 && operands[operands.count - 1] == results[0], "the residual must have the output's type")
         }
         return results
     }
 
     func attention(_ attention: Attention) throws -> [ValueType] {
         try count(5)
+        try float(0)
         let query = operands[0].shape
         try require(
             attention.keyValueHeads > 0 && attention.heads % attention.keyValueHeads == 0,
@@ -157,6 +160,7 @@ private struct ShapeRule {
                 cache.count == 4 && cache[1] == Dimension(attention.keyValueHeads) && cache[3] == Dimension(attention.headDimension),
                 "operand \(index) must be a cache [slots, \(attention.keyValueHeads), context, \(attention.headDimension)]")
         }
+        try require(operands[1].shape == operands[2].shape, "keys and values must have the same slots and context")
         try tokenIndices([3, 4], count: query[0])
         return [ValueType(.f32, query)]
     }

@@ -10,10 +10,15 @@ import Testing
         var generator = SeededGenerator(seed: seed)
         var uses: [BufferUse] = []
         for step in 0..<count {
-            let life = Int.random(in: 0..<8, using: &generator) == 0 ? Int.random(in: 0..<count, using: &generator) : Int.random(in: 0...3, using: &generator)
+            let life =
+                Int.random(in: 0..<8, using: &generator) == 0
+                ? Int.random(in: 0..<count, using: &generator) : Int.random(in: 0...3, using: &generator)
             let bytes = Int.random(in: 0..<6, using: &generator) == 0 ? 0 : Int.random(in: 1...5000, using: &generator)
             let dying = uses.indices.filter { uses[$0].last == step && uses[$0].first < step }
-            uses.append(BufferUse(bytes: bytes, first: step, last: step + life, reuses: Bool.random(using: &generator) ? dying.randomElement(using: &generator) : nil))
+            uses.append(
+                BufferUse(
+                    bytes: bytes, first: step, last: step + life,
+                    reuses: Bool.random(using: &generator) ? dying.randomElement(using: &generator) : nil))
         }
         return uses.shuffledKeepingReferences(using: &generator)
     }
@@ -38,9 +43,10 @@ import Testing
         let uses = Self.randomUses(count: 120, seed: seed).map { BufferUse(bytes: $0.bytes, first: $0.first, last: $0.last) }
         let plan = try MemoryPlan(uses: uses)
         let steps = 0...(uses.map(\.last).max() ?? 0)
-        let floor = steps.map { step in
-            uses.filter { $0.first <= step && step <= $0.last }.reduce(0) { $0 + Self.aligned($1.bytes) }
-        }.max() ?? 0
+        let floor =
+            steps.map { step in
+                uses.filter { $0.first <= step && step <= $0.last }.reduce(0) { $0 + Self.aligned($1.bytes) }
+            }.max() ?? 0
         #expect(plan.naiveBytes == uses.reduce(0) { $0 + Self.aligned($1.bytes) })
         #expect(plan.peakBytes >= floor)
         #expect(plan.peakBytes <= plan.naiveBytes)
@@ -62,7 +68,8 @@ import Testing
     @Test func aSmallHeirFreesTheRestOfItsAncestor() throws {
         // 0 (large) is replaced by 1 (small), which lives on; 2 (large) fits above 1 in the space that 0 left.
         let plan = try MemoryPlan(uses: [
-            BufferUse(bytes: 640, first: 0, last: 1), BufferUse(bytes: 64, first: 1, last: 9, reuses: 0), BufferUse(bytes: 576, first: 2, last: 9),
+            BufferUse(bytes: 640, first: 0, last: 1), BufferUse(bytes: 64, first: 1, last: 9, reuses: 0),
+            BufferUse(bytes: 576, first: 2, last: 9),
         ])
         #expect(plan.offsets == [0, 0, 64])
         #expect(plan.peakBytes == 640)
@@ -75,7 +82,8 @@ import Testing
 
     @Test func onlyOneHeirTakesThePlace() throws {
         let plan = try MemoryPlan(uses: [
-            BufferUse(bytes: 64, first: 0, last: 1), BufferUse(bytes: 64, first: 1, last: 2, reuses: 0), BufferUse(bytes: 64, first: 1, last: 2, reuses: 0),
+            BufferUse(bytes: 64, first: 0, last: 1), BufferUse(bytes: 64, first: 1, last: 2, reuses: 0),
+            BufferUse(bytes: 64, first: 1, last: 2, reuses: 0),
         ])
         #expect(plan.offsets[1] == plan.offsets[0])
         #expect(plan.offsets[2] != plan.offsets[1])
@@ -102,7 +110,9 @@ import Testing
         let tooLarge = SwiftletError.outOfMemory(bytes: Int.max, purpose: "intermediate results")
         #expect(throws: tooLarge) { try MemoryPlan(uses: [BufferUse(bytes: Int.max, first: 0, last: 0)]) }
         #expect(throws: tooLarge) {
-            try MemoryPlan(uses: [BufferUse(bytes: Int.max / 2 + 1, first: 0, last: 0), BufferUse(bytes: Int.max / 2 + 1, first: 1, last: 1)])
+            try MemoryPlan(uses: [
+                BufferUse(bytes: Int.max / 2 + 1, first: 0, last: 0), BufferUse(bytes: Int.max / 2 + 1, first: 1, last: 1),
+            ])
         }
     }
 
