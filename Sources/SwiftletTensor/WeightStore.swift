@@ -4,7 +4,8 @@
 ///
 /// `@unchecked Sendable`: the bytes are never written after construction.
 public struct WeightStore: @unchecked Sendable {
-    /// The bytes in the weight's `WeightFormat`, row after row.
+    /// The bytes in the weight's `WeightFormat`, row after row. Valid while a copy of this store lives: keep the store, not the pointer,
+    /// or use `withBytes` (the compiler may release a store after its last use).
     package let bytes: UnsafeRawBufferPointer
     private let owner: AnyObject
     private let mapping: (file: MappedFile, range: Range<Int>)?
@@ -53,6 +54,11 @@ public struct WeightStore: @unchecked Sendable {
     }
 
     public var byteCount: Int { bytes.count }
+
+    /// Calls `body` with the bytes, which stay valid during the call.
+    package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+        try withExtendedLifetime(owner) { try body(bytes) }
+    }
 
     /// Lets the system drop the mapped pages: called once a backend holds its own packed copy.
     package func releasePages() {

@@ -28,7 +28,7 @@ private func files(in folder: String) -> [String] {
         #expect(embedding.format == .dense(.f32))
         #expect(embedding.byteCount == 512 * 64 * 4)
         // Weights of a trained model are finite and neither all equal nor large: a wrong offset shows at once.
-        let values = embedding.store.bytes.bindMemory(to: Float.self)
+        let values = try embedding.dequantized()
         #expect(values.allSatisfy { $0.isFinite && abs($0) < 100 })
         #expect(Set(values.prefix(64)).count > 32)
         let parameters = file.tensors.reduce(0) { $0 + $1.shape.elementCount }

@@ -12,6 +12,11 @@ public struct GGUFTensor: Sendable {
     /// Where the bytes start in their file (for a split model: in their part).
     public let fileOffset: Int
     public let byteCount: Int
+
+    /// All elements as f32, row after row. For small tensors and tests; backends read the store.
+    package func dequantized() throws -> [Float] {
+        try store.withBytes { try format.dequantizeRow($0, elements: shape.elementCount) }
+    }
 }
 
 /// A GGUF model of one file or of several parts.

@@ -23,7 +23,7 @@ struct GGUFParser {
     /// ggml's own limit: no tensor has more dimensions.
     private static let maximumRank = 4
     /// Arrays within arrays: real files have none; the limit keeps a hostile one from exhausting the stack.
-    private static let maximumArrayDepth = 4
+    static let maximumArrayDepth = 4
     private static let maximumKeyBytes = 65_535
     private static let defaultAlignment = 32
 

@@ -58,6 +58,8 @@ public struct GGUFStrings: RandomAccessCollection, Sendable {
 extension GGUFStrings: Equatable {
     /// Equal when all bytes are equal.
     public static func == (left: GGUFStrings, right: GGUFStrings) -> Bool {
-        left.count == right.count && left.encodedBytes.elementsEqual(right.encodedBytes)
+        withExtendedLifetime((left.image, right.image)) {
+            left.count == right.count && left.encodedBytes.elementsEqual(right.encodedBytes)
+        }
     }
 }
