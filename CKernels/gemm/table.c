@@ -3,10 +3,23 @@
 #include "gemm/rows.h"
 
 static const ck_linear_group *const linear_groups[] = {
+#if defined(__x86_64__)
+    &ck_linear_avx512_vnni,
+    &ck_linear_dense_avx512,
+    &ck_linear_dense_avx2,
+#elif defined(__aarch64__)
+    &ck_linear_dense_neon,
+#endif
     &ck_linear_scalar,
 };
 
 static const ck_quantize_group *const quantize_groups[] = {
+#if defined(__x86_64__)
+    &ck_quantize_avx512,
+    &ck_quantize_avx2,
+#elif defined(__aarch64__)
+    &ck_quantize_neon,
+#endif
     &ck_quantize_scalar,
 };
 

@@ -2,6 +2,12 @@
 #include "vector/sets.h"
 
 static const ck_vector_set *const sets[] = {
+#if defined(__x86_64__)
+    &ck_vector_avx512,
+    &ck_vector_avx2,
+#elif defined(__aarch64__)
+    &ck_vector_neon,
+#endif
     &ck_vector_scalar,
 };
 
