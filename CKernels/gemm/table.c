@@ -6,6 +6,7 @@ static const ck_linear_group *const linear_groups[] = {
 #if defined(__x86_64__)
     &ck_linear_avx512_vnni,
     &ck_linear_dense_avx512,
+    &ck_linear_avx2,
     &ck_linear_dense_avx2,
 #elif defined(__aarch64__)
     &ck_linear_dense_neon,

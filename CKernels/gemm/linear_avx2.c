@@ -1,0 +1,240 @@
+// Integer-panel linear kernels for AVX2.
+//
+// 4-bit panels: vpmaddubsw multiplies unsigned nibbles with signed activations into int16 pairs; 8 groups of them add up to at most
+// 8 · 2 · 15 · 127 = 30480, so a whole 32-block stays in int16 and is widened once, the high term times 128 on the way.
+// 8-bit panels: vpmaddubsw would saturate, so numbers are widened to int16 and vpmaddwd sums pairs exactly in int32; the two activation terms
+// are put back together into one int16 first (16256 at most), which makes the second term free of multiplications.
+// The arithmetic and its order are those of linear_scalar.c, bit for bit.
+#include "gemm/rows.h"
+
+#if defined(__x86_64__)
+
+#include "gemm/layout.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+
+#define CK_INLINE static inline __attribute__((always_inline))
+
+enum { nibble_rows = 2, byte_rows = 2, row_tile = 2, prefetch_bytes = 2048 };
+
+// 16 output rows are two registers of 8 lanes.
+typedef struct pair8 {
+    __m256i low, high;
+} pair8;
+
+CK_INLINE __m256i load256(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+
+CK_INLINE __m256i four_activations(const int8_t *activations) {
+    int32_t word;
+    memcpy(&word, activations, sizeof word);
+    return _mm256_set1_epi32(word);
+}
+
+CK_INLINE __m256 eight_halves(const uint8_t *halves) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)halves)); }
+
+// Σ u · q of a whole block, `count` activation rows at once so that nibbles are unpacked once.
+CK_INLINE void nibble_sums(const uint8_t *quants, const int8_t *const high[], const int8_t *const low[], int count, ck_activation_format terms, pair8 sums[]) {
+    const __m256i mask = _mm256_set1_epi8(15);
+    __m256i top[nibble_rows][2], bottom[nibble_rows][2];
+#pragma clang loop unroll(full)
+    for (int m = 0; m < count; m++) top[m][0] = top[m][1] = bottom[m][0] = bottom[m][1] = _mm256_setzero_si256();
+#pragma clang loop unroll(full)
+    for (int g = 0; g < 4; g++) {
+#pragma clang loop unroll(full)
+        for (int side = 0; side < 2; side++) {
+            const __m256i line = load256(quants + 64 * g + 32 * side);
+            const __m256i first = _mm256_and_si256(line, mask), second = _mm256_and_si256(_mm256_srli_epi16(line, 4), mask);
+#pragma clang loop unroll(full)
+            for (int m = 0; m < count; m++) {
+                top[m][side] = _mm256_add_epi16(top[m][side], _mm256_maddubs_epi16(first, four_activations(high[m] + 4 * g)));
+                top[m][side] = _mm256_add_epi16(top[m][side], _mm256_maddubs_epi16(second, four_activations(high[m] + 16 + 4 * g)));
+                if (terms != CK_ACT_Q15) continue;
+                bottom[m][side] = _mm256_add_epi16(bottom[m][side], _mm256_maddubs_epi16(first, four_activations(low[m] + 4 * g)));
+                bottom[m][side] = _mm256_add_epi16(bottom[m][side], _mm256_maddubs_epi16(second, four_activations(low[m] + 16 + 4 * g)));
+            }
+        }
+    }
+    const __m256i one = _mm256_set1_epi16(1), weight = _mm256_set1_epi16(terms == CK_ACT_Q15 ? 128 : 1);
+#pragma clang loop unroll(full)
+    for (int m = 0; m < count; m++) {
+        sums[m].low = _mm256_madd_epi16(top[m][0], weight);
+        sums[m].high = _mm256_madd_epi16(top[m][1], weight);
+        if (terms != CK_ACT_Q15) continue;
+        sums[m].low = _mm256_add_epi32(sums[m].low, _mm256_madd_epi16(bottom[m][0], one));
+        sums[m].high = _mm256_add_epi32(sums[m].high, _mm256_madd_epi16(bottom[m][1], one));
+    }
+}
+
+// The 32 activations of a block as int16.
+CK_INLINE void widen_activations(const int8_t *high, const int8_t *low, ck_activation_format terms, int16_t wide[CK_BLOCK]) {
+#pragma clang loop unroll(full)
+    for (int i = 0; i < CK_BLOCK; i += 16) {
+        __m256i q = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(high + i)));
+        if (terms == CK_ACT_Q15) q = _mm256_add_epi16(_mm256_slli_epi16(q, 7), _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(low + i))));
+        _mm256_storeu_si256((__m256i *)(void *)(wide + i), q);
+    }
+}
+
+// Lanes (r0 r0' r1 r1' r2 r2' r3 r3') and (r4 r4' ...) to sums (r0 ... r7).
+CK_INLINE __m256i fold_pairs(__m256i first, __m256i second) {
+    return _mm256_permute4x64_epi64(_mm256_hadd_epi32(first, second), 0xd8);
+}
+
+// Σ u · q over groups [from, from + groups): 4 output rows × 4 k a step.
+CK_INLINE void byte_sums(const uint8_t *quants, const int16_t wide[][CK_BLOCK], int from, int groups, int count, pair8 sums[]) {
+    __m256i total[byte_rows][4];
+#pragma clang loop unroll(full)
+    for (int m = 0; m < count; m++) {
+#pragma clang loop unroll(full)
+        for (int quarter = 0; quarter < 4; quarter++) total[m][quarter] = _mm256_setzero_si256();
+    }
+#pragma clang loop unroll(full)
+    for (int g = from; g < from + groups; g++) {
+        __m256i activations[byte_rows];
+#pragma clang loop unroll(full)
+        for (int m = 0; m < count; m++) {
+            int64_t word;
+            memcpy(&word, wide[m] + 4 * g, sizeof word);
+            activations[m] = _mm256_set1_epi64x(word);
+        }
+#pragma clang loop unroll(full)
+        for (int quarter = 0; quarter < 4; quarter++) {
+            const __m256i weights = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(quants + 64 * g + 16 * quarter)));
+#pragma clang loop unroll(full)
+            for (int m = 0; m < count; m++) total[m][quarter] = _mm256_add_epi32(total[m][quarter], _mm256_madd_epi16(weights, activations[m]));
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int m = 0; m < count; m++) {
+        sums[m].low = fold_pairs(total[m][0], total[m][1]);
+        sums[m].high = fold_pairs(total[m][2], total[m][3]);
+    }
+}
+
+CK_INLINE void store_eight(float *output, __m256 values, int64_t valid) {
+    if (valid >= 8) {
+        _mm256_storeu_ps(output, values);
+    } else if (valid > 0) {
+        const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        _mm256_maskstore_ps(output, _mm256_cmpgt_epi32(_mm256_set1_epi32((int32_t)valid), lane), values);
+    }
+}
+
+// One panel by `count` activation rows.
+CK_INLINE void tile(const ck_linear_args *args, const uint8_t *panel, int64_t first_row, int64_t column, ck_panel_format format, ck_activation_format terms, int count) {
+    const int64_t k = args->k, valid = args->columns - column;
+    const int parts = ck_panel_parts(format);
+    const size_t block_bytes = ck_panel_block_bytes(format), quant_offset = ck_panel_quant_offset(format);
+    const uint8_t *block = panel + ck_panel_header_bytes;
+    const int8_t *high[row_tile], *low[row_tile];
+    const ck_activation_block *record[row_tile];
+    __m256 total[row_tile][2];
+#pragma clang loop unroll(full)
+    for (int m = 0; m < count; m++) {
+        const uint8_t *row = (const uint8_t *)args->activations + args->activation_stride_bytes * (size_t)(first_row + m);
+        high[m] = (const int8_t *)row;
+        low[m] = high[m] + ck_activation_low_offset(k);
+        record[m] = (const ck_activation_block *)(const void *)(row + ck_activation_block_offset(terms, k));
+        total[m][0] = total[m][1] = _mm256_setzero_ps();
+    }
+    for (int64_t b = 0; b < k / CK_BLOCK; b++, block += block_bytes) {
+        if (count == 1) {
+#pragma clang loop unroll(full)
+            for (size_t line = 0; line < block_bytes; line += 64) _mm_prefetch((const char *)block + prefetch_bytes + line, _MM_HINT_T0);
+        }
+        int16_t wide[row_tile][CK_BLOCK];
+        if (!ck_panel_is_nibble(format)) {
+#pragma clang loop unroll(full)
+            for (int m = 0; m < count; m++) widen_activations(high[m], low[m], terms, wide[m]);
+        }
+#pragma clang loop unroll(full)
+        for (int part = 0; part < parts; part++) {
+            pair8 sums[row_tile];
+            if (ck_panel_is_nibble(format)) nibble_sums(block + quant_offset, high, low, count, terms, sums);
+            else byte_sums(block + quant_offset, (const int16_t(*)[CK_BLOCK])wide, 8 / parts * part, 8 / parts, count, sums);
+            const __m256 scale[2] = {eight_halves(block + 32 * part), eight_halves(block + 32 * part + 16)};
+#pragma clang loop unroll(full)
+            for (int m = 0; m < count; m++) {
+                if (!ck_panel_has_minimum(format)) {
+                    const int32_t sum = parts == 2 ? record[m]->half_sum[part] : record[m]->sum;
+                    const __m256i offset = _mm256_set1_epi32(sum * ck_panel_zero(format));
+                    sums[m].low = _mm256_sub_epi32(sums[m].low, offset);
+                    sums[m].high = _mm256_sub_epi32(sums[m].high, offset);
+                }
+                const __m256 activation_scale = _mm256_set1_ps(record[m]->scale);
+                total[m][0] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[m].low), _mm256_mul_ps(scale[0], activation_scale), total[m][0]);
+                total[m][1] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[m].high), _mm256_mul_ps(scale[1], activation_scale), total[m][1]);
+            }
+        }
+#pragma clang loop unroll(full)
+        for (int part = 0; part < parts && ck_panel_has_minimum(format); part++) {
+            const uint8_t *halves = block + 32 * (parts + part);
+            const __m256 minimum[2] = {eight_halves(halves), eight_halves(halves + 16)};
+#pragma clang loop unroll(full)
+            for (int m = 0; m < count; m++) {
+                const __m256 sum = _mm256_set1_ps(parts == 2 ? record[m]->scaled_half_sum[part] : record[m]->scaled_sum);
+                total[m][0] = _mm256_fmadd_ps(minimum[0], sum, total[m][0]);
+                total[m][1] = _mm256_fmadd_ps(minimum[1], sum, total[m][1]);
+            }
+        }
+#pragma clang loop unroll(full)
+        for (int m = 0; m < count; m++) {
+            high[m] += CK_BLOCK;
+            low[m] += CK_BLOCK;
+            record[m]++;
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int m = 0; m < count; m++) {
+        float *output = args->output + (first_row + m) * args->output_stride + column;
+        const float *factor = (const float *)(const void *)panel;
+        store_eight(output, _mm256_mul_ps(total[m][0], _mm256_loadu_ps(factor)), valid);
+        store_eight(output + 8, _mm256_mul_ps(total[m][1], _mm256_loadu_ps(factor + 8)), valid - 8);
+    }
+}
+
+// Panels outside, row tiles inside: a panel is read from memory once.
+CK_INLINE void integer(const ck_linear_args *args, ck_panel_format format, ck_activation_format terms) {
+    for (int64_t p = 0; p < args->panel_count; p++) {
+        const uint8_t *panel = (const uint8_t *)args->panels + args->panel_stride_bytes * (size_t)p;
+        int64_t m = 0;
+        for (; m + row_tile <= args->rows; m += row_tile) tile(args, panel, m, p * CK_PANEL_ROWS, format, terms, row_tile);
+        if (m < args->rows) tile(args, panel, m, p * CK_PANEL_ROWS, format, terms, 1);
+    }
+}
+
+static void q4_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q4, CK_ACT_Q8); }
+static void q4_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q4, CK_ACT_Q15); }
+static void q4m_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q4M, CK_ACT_Q8); }
+static void q4m_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q4M, CK_ACT_Q15); }
+static void q8_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q8, CK_ACT_Q8); }
+static void q8_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q8, CK_ACT_Q15); }
+static void q8m_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q8M, CK_ACT_Q8); }
+static void q8m_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q8M, CK_ACT_Q15); }
+static void q8s16_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q8S16, CK_ACT_Q8); }
+static void q8s16_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q8S16, CK_ACT_Q15); }
+static void q8s16m_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q8S16M, CK_ACT_Q8); }
+static void q8s16m_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q8S16M, CK_ACT_Q15); }
+
+#pragma clang attribute pop
+
+static const ck_linear_row rows[] = {
+    {"linear_q4_q8_avx2", CK_ISA_AVX2, CK_PANEL_Q4, CK_ACT_Q8, row_tile, ck_any_rows, q4_q8},
+    {"linear_q4_q15_avx2", CK_ISA_AVX2, CK_PANEL_Q4, CK_ACT_Q15, row_tile, ck_any_rows, q4_q15},
+    {"linear_q4m_q8_avx2", CK_ISA_AVX2, CK_PANEL_Q4M, CK_ACT_Q8, row_tile, ck_any_rows, q4m_q8},
+    {"linear_q4m_q15_avx2", CK_ISA_AVX2, CK_PANEL_Q4M, CK_ACT_Q15, row_tile, ck_any_rows, q4m_q15},
+    {"linear_q8_q8_avx2", CK_ISA_AVX2, CK_PANEL_Q8, CK_ACT_Q8, row_tile, ck_any_rows, q8_q8},
+    {"linear_q8_q15_avx2", CK_ISA_AVX2, CK_PANEL_Q8, CK_ACT_Q15, row_tile, ck_any_rows, q8_q15},
+    {"linear_q8m_q8_avx2", CK_ISA_AVX2, CK_PANEL_Q8M, CK_ACT_Q8, row_tile, ck_any_rows, q8m_q8},
+    {"linear_q8m_q15_avx2", CK_ISA_AVX2, CK_PANEL_Q8M, CK_ACT_Q15, row_tile, ck_any_rows, q8m_q15},
+    {"linear_q8s16_q8_avx2", CK_ISA_AVX2, CK_PANEL_Q8S16, CK_ACT_Q8, row_tile, ck_any_rows, q8s16_q8},
+    {"linear_q8s16_q15_avx2", CK_ISA_AVX2, CK_PANEL_Q8S16, CK_ACT_Q15, row_tile, ck_any_rows, q8s16_q15},
+    {"linear_q8s16m_q8_avx2", CK_ISA_AVX2, CK_PANEL_Q8S16M, CK_ACT_Q8, row_tile, ck_any_rows, q8s16m_q8},
+    {"linear_q8s16m_q15_avx2", CK_ISA_AVX2, CK_PANEL_Q8S16M, CK_ACT_Q15, row_tile, ck_any_rows, q8s16m_q15},
+};
+const ck_linear_group ck_linear_avx2 = {rows, sizeof rows / sizeof rows[0]};
+
+#endif
