@@ -22,18 +22,23 @@ static inline float *ck_output(const ck_attention_args *a, int64_t row, int64_t 
     return a->output + row * a->output_row_stride + head * a->output_head_stride;
 }
 
-/// Scratch of the blocked path, all f32: keys [head_dim][64], values [64][value_dim], scores [rows · heads][64], maximum and sum [rows · heads].
+/// Dimensions are padded to a whole number of the widest vectors in scratch, with zeros.
+static inline int64_t ck_padded(int64_t dimensions) { return (dimensions + 15) / 16 * 16; }
+
+/// Scratch, all f32: keys [64][padded head_dim], or transposed [head_dim][64]; values [64][padded value_dim]; scores [rows · heads][64];
+/// maximum, sum and correction [rows · heads].
 typedef struct ck_attention_scratch {
-    float *keys, *values, *scores, *maximum, *sum;
+    float *keys, *values, *scores, *maximum, *sum, *correction;
 } ck_attention_scratch;
 
 static inline ck_attention_scratch ck_attention_carve(const ck_attention_args *a) {
     ck_attention_scratch s;
     s.keys = (float *)a->scratch;
-    s.values = s.keys + a->head_dim * ck_key_block;
-    s.scores = s.values + a->value_dim * ck_key_block;
+    s.values = s.keys + ck_padded(a->head_dim) * ck_key_block;
+    s.scores = s.values + ck_padded(a->value_dim) * ck_key_block;
     s.maximum = s.scores + a->rows * a->heads * ck_key_block;
     s.sum = s.maximum + a->rows * a->heads;
+    s.correction = s.sum + a->rows * a->heads;
     return s;
 }
 

@@ -2,6 +2,12 @@
 #include "attention/rows.h"
 
 static const ck_attention_row *const table[] = {
+#if defined(__x86_64__)
+    &ck_attention_avx512,
+    &ck_attention_avx2,
+#elif defined(__aarch64__)
+    &ck_attention_neon,
+#endif
     &ck_attention_scalar,
 };
 
@@ -28,6 +34,6 @@ size_t ck_kv_row_bytes(ck_kv_format format, int64_t n) {
 }
 
 size_t ck_attention_scratch_bytes(int64_t rows, int64_t heads, int64_t head_dim, int64_t value_dim) {
-    const int64_t floats = ck_key_block * (head_dim + value_dim) + rows * heads * (ck_key_block + 2);
+    const int64_t floats = ck_key_block * (ck_padded(head_dim) + ck_padded(value_dim)) + rows * heads * (ck_key_block + 3);
     return ((size_t)floats * sizeof(float) + 63) / 64 * 64;
 }

@@ -3,7 +3,8 @@
 // simd_<isa>.h (width, loads, f16, reductions) and then this file and a kernel body.
 //
 // simd_<isa>.h provides: lanes; v_zero_extend loads v_load_n/v_store_n; v_max, v_min (if either is NaN: the second operand); v_round (to
-// nearest even); v_add_lanes, v_max_lanes; v_load_f16, v_store_f16; v_swap_pairs, v_load_twice. Types are clang vectors, so + − · / and comparisons are operators; a
+// nearest even); v_add_lanes, v_max_lanes; v_load_f16, v_store_f16; v_swap_pairs, v_load_twice;
+// v_add_lanes4. Types are clang vectors, so + − · / and comparisons are operators; a
 // comparison yields a vi of 0 and −1.
 //
 // No include guard: the includer's target decides what these become.

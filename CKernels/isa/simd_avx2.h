@@ -31,3 +31,8 @@ static inline __m256 v_load_twice(const float *p) {
     const __m256i index = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
     return _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), index);
 }
+/// The four sums of the lanes of a, b, c and d.
+static inline void v_add_lanes4(__m256 a, __m256 b, __m256 c, __m256 d, float sums[4]) {
+    const __m256 x = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+    _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1)));
+}

@@ -26,3 +26,7 @@ static inline float32x4_t v_load_twice(const float *p) {
     const float32x2_t half = vld1_f32(p);
     return vcombine_f32(vdup_lane_f32(half, 0), vdup_lane_f32(half, 1));
 }
+/// The four sums of the lanes of a, b, c and d.
+static inline void v_add_lanes4(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d, float sums[4]) {
+    vst1q_f32(sums, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));
+}

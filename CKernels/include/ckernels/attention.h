@@ -3,7 +3,8 @@
 ///
 ///     out[t][h] = Σ_j softmax_j(cap(scale · q[t][h]·k[j])) · v[j]      over  begin[t] ≤ j < end[t]
 ///
-/// Causal order and sliding windows are the caller's, as the half-open range of each query token. An empty range gives zeros.
+/// Causal order and sliding windows are the caller's, as the half-open range of each query token. An empty range gives zeros. The cache must hold
+/// numbers everywhere between the smallest begin and the largest end of one call: positions a token does not see get the weight zero.
 #pragma once
 
 #include <stddef.h>

@@ -1,0 +1,22 @@
+// Attention for AVX-512: the body shared by all instruction sets.
+#include "attention/rows.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+#include <stdbool.h>
+
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), apply_to = function)
+
+#include "isa/simd_avx512.h"
+#include "isa/simd.h"
+
+#include "vector/math.h"
+
+#include "attention/body.h"
+
+#pragma clang attribute pop
+
+const ck_attention_row ck_attention_avx512 = {"attention_avx512", CK_ISA_AVX512, attend, merge, store_f32, store_f16, store_q8_0};
+
+#endif

@@ -1,0 +1,325 @@
+// Streaming attention over the vector vocabulary (isa/simd.h). Included inside an instruction set's target region, after its simd header and
+// vector/math.h.
+//
+// The cache is walked in blocks of 64 keys. A block's keys and values are turned into f32 once, for all tokens and heads of the call; then
+//     scores  = queries · keysᵀ              [queries][64]   (queries = rows · heads)
+//     weights = exp(scores − new maximum), correction = exp(old maximum − new maximum)
+//     output  = output · correction + weights · values
+// Both products share one register tile of 4 queries by tile_vectors vectors. With few queries (decoding) transposing the keys would cost more
+// than it saves, so scores are dot products along head_dim instead.
+
+enum {
+    tile_queries = 4,
+    tile_vectors = lanes == 8 ? 2 : 4,  // 16 registers for AVX2, 32 for the others
+    transpose_from = 8,                 // queries from which transposed keys pay
+};
+
+// A cache row to f32, `padded` long with zeros at the end.
+CK_INLINE void widen_row(const void *row, ck_kv_format format, int64_t n, int64_t padded, float *out) {
+    int64_t i = 0;
+    if (format == CK_KV_F32) {
+        memcpy(out, row, (size_t)n * sizeof(float));
+        i = n;
+    } else if (format == CK_KV_F16) {
+        const uint16_t *halves = (const uint16_t *)row;
+        for (; i + lanes <= n; i += lanes) v_store(out + i, v_load_f16(halves + i));
+        for (; i < n; i++) out[i] = ck_half_to_float(halves[i]);
+    } else {
+        for (const uint8_t *block = (const uint8_t *)row; i < n; i += ck_q8_block, block += ck_q8_bytes) {
+            uint16_t half;
+            memcpy(&half, block, sizeof half);
+            const vf scale = v_set(ck_half_to_float(half));
+            for (int j = 0; j < ck_q8_block; j += lanes) v_store(out + i + j, v_load_i8((const int8_t *)block + 2 + j) * scale);
+        }
+    }
+    for (; i < padded; i++) out[i] = 0;
+}
+
+typedef float quad __attribute__((vector_size(16)));
+
+// Keys [count][head_dim] of the cache to [head_dim][64], zeros from `count` on.
+static void transpose_keys(const ck_attention_args *a, int64_t first, int64_t count, float *out) {
+    float rows[4][ck_head_limit];
+    for (int64_t j = 0; j < ck_key_block; j += 4) {
+        for (int64_t r = 0; r < 4; r++) {
+            if (j + r < count) widen_row((const uint8_t *)a->keys + a->key_stride_bytes * (size_t)(first + j + r), a->kv_format, a->head_dim, a->head_dim, rows[r]);
+            else memset(rows[r], 0, (size_t)a->head_dim * sizeof(float));
+        }
+        for (int64_t d = 0; d < a->head_dim; d += 4) {
+            quad r[4];
+            for (int i = 0; i < 4; i++) memcpy(&r[i], rows[i] + d, sizeof r[i]);
+            const quad low01 = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5), high01 = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+            const quad low23 = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5), high23 = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+            const quad c[4] = {
+                __builtin_shufflevector(low01, low23, 0, 1, 4, 5), __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
+                __builtin_shufflevector(high01, high23, 0, 1, 4, 5), __builtin_shufflevector(high01, high23, 2, 3, 6, 7),
+            };
+            for (int i = 0; i < 4; i++) memcpy(out + (d + i) * ck_key_block + j, &c[i], sizeof c[i]);
+        }
+    }
+}
+
+// tile[q][v] += Σ_i left[q][i] · right[i][v]: left is up to 4 rows by pointer, right has `stride` floats a row.
+CK_INLINE void multiply_tile(const float *const left[tile_queries], int64_t depth, const float *right, int64_t stride, vf tile[tile_queries][tile_vectors], int queries, int vectors) {
+    for (int64_t i = 0; i < depth; i++, right += stride) {
+        vf row[tile_vectors];
+#pragma clang loop unroll(full)
+        for (int v = 0; v < vectors; v++) row[v] = v_load(right + v * lanes);
+#pragma clang loop unroll(full)
+        for (int q = 0; q < queries; q++) {
+            const vf weight = v_set(left[q][i]);
+#pragma clang loop unroll(full)
+            for (int v = 0; v < vectors; v++) tile[q][v] = v_fma(weight, row[v], tile[q][v]);
+        }
+    }
+}
+
+CK_INLINE void score_tile(const float *const queries[tile_queries], int64_t head_dim, const float *keys, float *scores, int count) {
+    for (int64_t j = 0; j < ck_key_block; j += tile_vectors * lanes) {
+        vf tile[tile_queries][tile_vectors];
+        for (int q = 0; q < count; q++) {
+            for (int v = 0; v < tile_vectors; v++) tile[q][v] = (vf){0};
+        }
+        multiply_tile(queries, head_dim, keys + j, ck_key_block, tile, count, tile_vectors);
+        for (int q = 0; q < count; q++) {
+            for (int v = 0; v < tile_vectors; v++) v_store(scores + q * ck_key_block + j + v * lanes, tile[q][v]);
+        }
+    }
+}
+
+// Dot products of one query with 64 keys [64][stride]; rows from `count` on are not looked at by anyone.
+CK_INLINE void score_dots(const float *query, int64_t head_dim, const float *keys, int64_t stride, int64_t count, float *scores) {
+    for (int64_t j = 0; j < count; j += 4) {
+        vf s[4] = {{0}, {0}, {0}, {0}};
+        int64_t d = 0;
+        for (; d + lanes <= head_dim; d += lanes) {
+            const vf q = v_load(query + d);
+            for (int r = 0; r < 4; r++) s[r] = v_fma(q, v_load(keys + (j + r) * stride + d), s[r]);
+        }
+        if (d < head_dim) {
+            const vf q = v_load_n(query + d, head_dim - d);
+            for (int r = 0; r < 4; r++) s[r] = v_fma(q, v_load(keys + (j + r) * stride + d), s[r]);
+        }
+        v_add_lanes4(s[0], s[1], s[2], s[3], scores + j);
+    }
+}
+
+// Raw scores to weights for one query that sees keys [from, to) of the block; updates its maximum and sum.
+CK_INLINE void weigh(const ck_attention_args *a, float *scores, int64_t from, int64_t to, float *maximum, float *sum, float *correction) {
+    const float minus_infinity = -__builtin_inff();
+    for (int64_t j = 0; j < from; j++) scores[j] = minus_infinity;
+    for (int64_t j = to; j < ck_key_block; j++) scores[j] = minus_infinity;
+    vf top = v_set(*maximum);
+    for (int j = 0; j < ck_key_block; j += lanes) {
+        vf s = v_load(scores + j) * v_set(a->scale);
+        if (a->softcap > 0) {
+            // The cap turns −∞ into −softcap, so hidden keys are hidden again.
+            const vf capped = v_set(a->softcap) * v_tanh(s * v_set(1 / a->softcap));
+            s = v_select(v_load(scores + j) == v_set(minus_infinity), v_set(minus_infinity), capped);
+        }
+        v_store(scores + j, s);
+        top = v_max(s, top);
+    }
+    const float largest = v_max_lanes(top);
+    if (largest == minus_infinity) {  // every score is −∞: nothing to add, and ∞ − ∞ must not happen
+        memset(scores, 0, ck_key_block * sizeof(float));
+        *correction = 1;
+        return;
+    }
+    vf total = {0};
+    for (int j = 0; j < ck_key_block; j += lanes) {
+        const vf weight = v_exp(v_load(scores + j) - v_set(largest));
+        v_store(scores + j, weight);
+        total += weight;
+    }
+    *correction = v_exp(v_set(*maximum - largest))[0];
+    *sum = *sum * *correction + v_add_lanes(total);
+    *maximum = largest;
+}
+
+// output[q] = output[q] · correction[q] + weights[q] · values, for `vectors` vectors from dimension d.
+CK_INLINE void value_columns(float *const output[tile_queries], const float *const weights[tile_queries], const float *correction, int64_t count, const float *values, int64_t stride, int64_t d, int64_t valid, int queries, int vectors) {
+    vf tile[tile_queries][tile_vectors];
+#pragma clang loop unroll(full)
+    for (int q = 0; q < queries; q++) {
+#pragma clang loop unroll(full)
+        for (int v = 0; v < vectors; v++) {
+            const vf old = valid >= (v + 1) * lanes ? v_load(output[q] + d + v * lanes) : v_load_n(output[q] + d + v * lanes, valid - v * lanes);
+            tile[q][v] = old * v_set(correction[q]);
+        }
+    }
+    multiply_tile(weights, count, values + d, stride, tile, queries, vectors);
+#pragma clang loop unroll(full)
+    for (int q = 0; q < queries; q++) {
+#pragma clang loop unroll(full)
+        for (int v = 0; v < vectors; v++) {
+            if (valid >= (v + 1) * lanes) v_store(output[q] + d + v * lanes, tile[q][v]);
+            else v_store_n(output[q] + d + v * lanes, tile[q][v], valid - v * lanes);
+        }
+    }
+}
+
+CK_INLINE void value_tile(float *const output[tile_queries], const float *const weights[tile_queries], const float *correction, int64_t count, const float *values, int64_t value_dim, int queries) {
+    const int64_t stride = ck_padded(value_dim);
+    int64_t d = 0;
+    for (; d + tile_vectors * lanes <= value_dim; d += tile_vectors * lanes) {
+        value_columns(output, weights, correction, count, values, stride, d, tile_vectors * lanes, queries, tile_vectors);
+    }
+    for (; d < value_dim; d += lanes) {
+        const int64_t left = value_dim - d;
+        value_columns(output, weights, correction, count, values, stride, d, left < lanes ? left : lanes, queries, 1);
+    }
+}
+
+// Where query tile [first, first + count) of the flattened (token, head) list lives, and which keys of the block its tokens see.
+typedef struct query_tile {
+    const float *query[tile_queries];
+    float *output[tile_queries];
+    int64_t from[tile_queries], to[tile_queries];
+    int count;
+    int visible;
+} query_tile;
+
+CK_INLINE query_tile tile_at(const ck_attention_args *a, int64_t first, int64_t block, int64_t keys) {
+    query_tile t;
+    const int64_t left = a->rows * a->heads - first;
+    t.count = left < tile_queries ? (int)left : tile_queries;
+    t.visible = 0;
+    for (int q = 0; q < t.count; q++) {
+        const int64_t row = (first + q) / a->heads, head = (first + q) % a->heads;
+        t.query[q] = ck_query(a, row, head);
+        t.output[q] = ck_output(a, row, head);
+        t.from[q] = a->kv_begin[row] > block ? a->kv_begin[row] - block : 0;
+        t.to[q] = a->kv_end[row] - block < keys ? a->kv_end[row] - block : keys;
+        t.visible |= t.from[q] < t.to[q];
+    }
+    return t;
+}
+
+static void attend_block(const ck_attention_args *a, ck_attention_scratch s, int64_t block, int64_t keys) {
+    const int64_t queries = a->rows * a->heads, key_stride = ck_padded(a->head_dim), value_stride = ck_padded(a->value_dim);
+    const bool transposed = queries >= transpose_from;
+    if (transposed) transpose_keys(a, block, keys, s.keys);
+    for (int64_t j = 0; j < keys; j++) {
+        const size_t position = (size_t)(block + j);
+        if (!transposed) widen_row((const uint8_t *)a->keys + a->key_stride_bytes * position, a->kv_format, a->head_dim, key_stride, s.keys + j * key_stride);
+        widen_row((const uint8_t *)a->values + a->value_stride_bytes * position, a->kv_format, a->value_dim, value_stride, s.values + j * value_stride);
+    }
+    if (!transposed && keys % 4 != 0) memset(s.keys + keys * key_stride, 0, (size_t)(4 - keys % 4) * (size_t)key_stride * sizeof(float));  // dots go by fours
+    for (int64_t first = 0; first < queries; first += tile_queries) {
+        const query_tile t = tile_at(a, first, block, keys);
+        if (!t.visible) continue;
+        float *scores = s.scores + first * ck_key_block;
+        if (!transposed) {
+            for (int q = 0; q < t.count; q++) score_dots(t.query[q], a->head_dim, s.keys, key_stride, keys, scores + q * ck_key_block);
+        } else {
+            switch (t.count) {
+            case 4: score_tile(t.query, a->head_dim, s.keys, scores, 4); break;
+            case 3: score_tile(t.query, a->head_dim, s.keys, scores, 3); break;
+            case 2: score_tile(t.query, a->head_dim, s.keys, scores, 2); break;
+            default: score_tile(t.query, a->head_dim, s.keys, scores, 1); break;
+            }
+        }
+        const float *weights[tile_queries];
+        for (int q = 0; q < t.count; q++) {
+            float *row = scores + q * ck_key_block;
+            weights[q] = row;
+            if (t.from[q] < t.to[q]) {
+                weigh(a, row, t.from[q], t.to[q], s.maximum + first + q, s.sum + first + q, s.correction + first + q);
+            } else {
+                memset(row, 0, ck_key_block * sizeof(float));
+                s.correction[first + q] = 1;
+            }
+        }
+        const float *correction = s.correction + first;
+        switch (t.count) {
+        case 4: value_tile(t.output, weights, correction, keys, s.values, a->value_dim, 4); break;
+        case 3: value_tile(t.output, weights, correction, keys, s.values, a->value_dim, 3); break;
+        case 2: value_tile(t.output, weights, correction, keys, s.values, a->value_dim, 2); break;
+        default: value_tile(t.output, weights, correction, keys, s.values, a->value_dim, 1); break;
+        }
+    }
+}
+
+CK_INLINE void scale_output(float *x, int64_t n, float factor) {
+    int64_t i = 0;
+    for (; i + lanes <= n; i += lanes) v_store(x + i, v_load(x + i) * v_set(factor));
+    if (i < n) v_store_n(x + i, v_load_n(x + i, n - i) * v_set(factor), n - i);
+}
+
+static void attend(const ck_attention_args *a) {
+    const ck_attention_scratch s = ck_attention_carve(a);
+    const int64_t queries = a->rows * a->heads;
+    int64_t begin = INT32_MAX, end = 0;
+    for (int64_t row = 0; row < a->rows; row++) {
+        if (a->kv_begin[row] >= a->kv_end[row]) continue;
+        if (a->kv_begin[row] < begin) begin = a->kv_begin[row];
+        if (a->kv_end[row] > end) end = a->kv_end[row];
+    }
+    for (int64_t q = 0; q < queries; q++) {
+        s.maximum[q] = -__builtin_inff();
+        s.sum[q] = 0;
+        memset(ck_output(a, q / a->heads, q % a->heads), 0, (size_t)a->value_dim * sizeof(float));
+    }
+    for (int64_t block = begin; block < end; block += ck_key_block) {
+        attend_block(a, s, block, end - block < ck_key_block ? end - block : ck_key_block);
+    }
+    for (int64_t q = 0; q < queries; q++) {
+        if (a->partial_maximum) {
+            a->partial_maximum[q] = s.maximum[q];
+            a->partial_sum[q] = s.sum[q];
+        } else {
+            scale_output(ck_output(a, q / a->heads, q % a->heads), a->value_dim, s.sum[q] > 0 ? 1 / s.sum[q] : 0);
+        }
+    }
+}
+
+static void merge(const ck_attention_merge_args *a) {
+    for (int64_t c = 0; c < a->count; c++) {
+        float maximum = -__builtin_inff(), sum = 0;
+        float *out = a->output + c * a->output_stride;
+        for (int64_t p = 0; p < a->parts; p++) maximum = a->maximum[p * a->count + c] > maximum ? a->maximum[p * a->count + c] : maximum;
+        memset(out, 0, (size_t)a->value_dim * sizeof(float));
+        if (maximum == -__builtin_inff()) continue;
+        for (int64_t p = 0; p < a->parts; p++) {
+            const int64_t at = p * a->count + c;
+            const float weight = v_exp(v_set(a->maximum[at] - maximum))[0];
+            const float *part = a->accumulators + at * a->value_dim;
+            sum += weight * a->sum[at];
+            int64_t i = 0;
+            for (; i + lanes <= a->value_dim; i += lanes) v_store(out + i, v_fma(v_load(part + i), v_set(weight), v_load(out + i)));
+            if (i < a->value_dim) {
+                const int64_t left = a->value_dim - i;
+                v_store_n(out + i, v_fma(v_load_n(part + i, left), v_set(weight), v_load_n(out + i, left)), left);
+            }
+        }
+        if (sum > 0) scale_output(out, a->value_dim, 1 / sum);
+    }
+}
+
+static void store_f32(const float *source, int64_t n, void *destination) { memcpy(destination, source, (size_t)n * sizeof(float)); }
+
+static void store_f16(const float *source, int64_t n, void *destination) {
+    uint16_t *halves = (uint16_t *)destination;
+    int64_t i = 0;
+    for (; i + lanes <= n; i += lanes) v_store_f16(halves + i, v_load(source + i));
+    for (; i < n; i++) halves[i] = ck_float_to_half(source[i]);
+}
+
+// The bits of the scalar twin.
+static void store_q8_0(const float *source, int64_t n, void *destination) {
+    uint8_t *bytes = (uint8_t *)destination;
+    for (int64_t b = 0; b < n / ck_q8_block; b++, bytes += ck_q8_bytes) {
+        const float *block = source + b * ck_q8_block;
+        vu largest = {0};
+        for (int i = 0; i < ck_q8_block; i += lanes) largest = __builtin_elementwise_max(largest, (vu)v_abs(v_load(block + i)));
+        float inverse;
+        const uint16_t half = ck_q8_scale(__builtin_reduce_max(largest), &inverse);
+        memcpy(bytes, &half, sizeof half);
+        if (inverse == 0) {
+            memset(bytes + 2, 0, ck_q8_block);
+        } else {
+            for (int i = 0; i < ck_q8_block; i += lanes) v_store_i8((int8_t *)bytes + 2 + i, v_load(block + i) * v_set(inverse));
+        }
+    }
+}
