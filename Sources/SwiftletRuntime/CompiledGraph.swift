@@ -13,7 +13,7 @@ package final class CompiledGraph: Sendable {
 
     /// Verifies `graph`, cuts it by backend preference and compiles every part.
     package init(_ graph: Graph, backends: BackendSet) throws {
-        // (verification lands with the verifier)
+        try graph.verify()
         self.graph = graph
         stages = try Partitioning(graph, backends: backends).parts.map { backend, partition in
             Stage(backend: backend.name, partition: partition, program: try backend.compile(partition))

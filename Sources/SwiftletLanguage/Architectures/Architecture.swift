@@ -1,8 +1,9 @@
 // The architectures: each is one file that builds its graph from shared parts. Add one there and list it here.
 import SwiftletFormats
+import SwiftletRuntime
 
 /// A family of models with one graph.
-protocol Architecture {
+protocol Architecture: SendableMetatype {
     /// The values of `general.architecture` it serves.
     static var names: [String] { get }
 

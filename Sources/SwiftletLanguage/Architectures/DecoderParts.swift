@@ -1,5 +1,6 @@
 // The parts decoder-only architectures share: embedding, attention with its cache, gated feed-forward, head.
 import SwiftletFormats
+import SwiftletRuntime
 
 /// A graph under construction with the model's numbers and weights at hand.
 struct DecoderParts {

@@ -1,5 +1,6 @@
 // Gemma 2: norms before and after each block, soft caps, every other layer sees a window. Riviere et al., 2024.
 // GGUF files hold the norm weights with their 1 already added.
+import SwiftletRuntime
 
 enum Gemma2: Architecture {
     static let names = ["gemma2"]

@@ -1,5 +1,6 @@
 // Gemma 3 (text): five layers that see a window to each one that sees everything, each kind with its own rotary base; queries and keys
 // normalised a head. Kamath et al., 2025.
+import SwiftletRuntime
 
 enum Gemma3: Architecture {
     static let names = ["gemma3"]

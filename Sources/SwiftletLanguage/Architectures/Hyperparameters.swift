@@ -1,5 +1,6 @@
 // The numbers of a language model, read from GGUF metadata. Keys are `<architecture>.<name>`; see the GGUF specification.
 import SwiftletFormats
+import SwiftletRuntime
 
 /// What every decoder-only architecture has.
 public struct Hyperparameters: Sendable {

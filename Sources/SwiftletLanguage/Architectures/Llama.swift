@@ -1,4 +1,5 @@
 // Llama and everything built like it: Llama 2 and 3, Mistral, SmolLM2, TinyLlama. Touvron et al., 2023.
+import SwiftletRuntime
 
 enum Llama: Architecture {
     static let names = ["llama"]

@@ -1,4 +1,5 @@
 // Phi 3 and 3.5 (mini): fused Q, K, V and fused gate and up matrices; long contexts by a table of factors. Abdin et al., 2024.
+import SwiftletRuntime
 
 enum Phi3: Architecture {
     static let names = ["phi3"]

@@ -1,4 +1,5 @@
 // Qwen 2 and 2.5: Llama with biases on Q, K and V, and rotated halves. Yang et al., 2024.
+import SwiftletRuntime
 
 enum Qwen2: Architecture {
     static let names = ["qwen2"]

@@ -1,4 +1,5 @@
 // Qwen 3 (dense): queries and keys normalised a head, no biases. Yang et al., 2025.
+import SwiftletRuntime
 
 enum Qwen3: Architecture {
     static let names = ["qwen3"]

@@ -1,5 +1,6 @@
 // Named tensors of a GGUF file as weights of a graph, each checked against the shape the architecture expects.
 import SwiftletFormats
+import SwiftletRuntime
 
 /// Hands out weights by name.
 struct WeightSource {
@@ -22,7 +23,7 @@ struct WeightSource {
     func vector(_ name: String, _ count: Int) throws -> Weight {
         let weight = try weight(name, [count])
         if weight.format == .dense(.f32) { return weight }
-        let values = try weight.format.dequantize(weight.store.bytes, elements: count)
+        let values = try weight.format.dequantizeRow(weight.store.bytes, elements: count)
         return try Weight(name: name, shape: [count], format: .dense(.f32), store: WeightStore(values))
     }
 

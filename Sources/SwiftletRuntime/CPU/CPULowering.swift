@@ -320,6 +320,11 @@ struct CPULowering {
         let activations: SlotID
         let activation: ck_activation_format
         let out: SlotID
+
+        /// Floats are read where the graph keeps them, rows without a gap; rounded rows have the kernels' own stride.
+        var activationRowBytes: Int {
+            activation == CK_ACT_F32 ? matrix.columns * MemoryLayout<Float>.stride : ck_activation_row_bytes(activation, Int64(matrix.columns))
+        }
     }
 
     private mutating func lower(_ linear: Linear, _ node: Node, _ vector: VectorKernels) throws {
@@ -378,7 +383,7 @@ struct CPULowering {
                     let bound = LinearTarget(
                         kernel: kernel, panels: UnsafeRawPointer(target.matrix.memory.base), panelBytes: target.matrix.panelBytes,
                         panelCount: target.matrix.panelCount, features: target.matrix.rows, bias: target.bias.map { UnsafePointer(binder.floats($0)) },
-                        activations: binder.raw(target.activations), activationRowBytes: ck_activation_row_bytes(target.activation, Int64(width)),
+                        activations: binder.raw(target.activations), activationRowBytes: target.activationRowBytes,
                         out: binder.floats(target.out),
                         panelsPerTask: LinearStep.panelsPerTask(
                             panelCount: target.matrix.panelCount, panelBytes: target.matrix.panelBytes, rows: rows, threads: threads),

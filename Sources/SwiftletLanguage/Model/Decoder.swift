@@ -1,0 +1,115 @@
+// The synchronous core of a session: evaluates tokens against a cache of its own and hands out rows of logits.
+import SwiftletRuntime
+
+/// Evaluates tokens of one or several sequences. Not thread-safe: it belongs to one session, benchmark or evaluation.
+package final class Decoder {
+    package let model: LanguageModel
+    /// Positions each sequence has room for.
+    package let context: Int
+    /// Sequences side by side in the cache.
+    package let slots: Int
+    private let execution: ExecutionContext
+
+    /// Tokens evaluated at once: enough rows to use a packed panel many times, few enough that activations stay in cache.
+    package static let batch = 512
+
+    /// Allocates the cache. Throws when `context` exceeds what the model was loaded for, or memory does not suffice.
+    package init(model: LanguageModel, context: Int, slots: Int = 1) throws {
+        guard context > 0, context <= model.context else {
+            throw SwiftletError.invalidArgument(
+                name: "context", reason: "\(context) tokens; the model has room for 1 to \(model.context)", remedy: "Choose a context in that range.")
+        }
+        guard slots > 0 else { throw SwiftletError.invalidArgument(name: "slots", reason: "\(slots) is not positive", remedy: "Give at least one.") }
+        self.model = model
+        self.context = context
+        self.slots = slots
+        execution = try ExecutionContext(model.compiled, stateBinding: [LanguageGraph.slots: slots, LanguageGraph.context: context])
+    }
+
+    /// Bytes of the cache and of working memory.
+    package var cacheBytes: Int { execution.stateBytes }
+    package var workspaceBytes: Int { execution.arenaBytes }
+
+    /// Which of the given tokens the caller wants logits for.
+    package enum LogitRows {
+        case none
+        case last
+        /// Indices into the tokens given.
+        case range(Range<Int>)
+    }
+
+    /// Rows of logits and of the last hidden state, valid until the next call.
+    package struct Rows {
+        package let count: Int
+        package let vocabularyCount: Int
+        fileprivate let logits: UnsafeMutableBufferPointer<Float>
+        fileprivate let hidden: UnsafeMutableBufferPointer<Float>
+
+        package subscript(row: Int) -> UnsafeMutableBufferPointer<Float> {
+            UnsafeMutableBufferPointer(rebasing: logits[row * vocabularyCount..<(row + 1) * vocabularyCount])
+        }
+
+        /// The hidden state after the last norm, `[width]`.
+        package func hidden(row: Int) -> UnsafeBufferPointer<Float> {
+            let width = count == 0 ? 0 : hidden.count / count
+            return UnsafeBufferPointer(rebasing: hidden[row * width..<(row + 1) * width])
+        }
+    }
+
+    /// Evaluates `tokens` at consecutive positions from `position` on, in the sequence `slot`.
+    ///
+    /// Long inputs go in batches; rows asked for must then lie in the last batch or `evaluate` is to be called per range: a range that
+    /// spans batches throws. Throws `SwiftletError.contextOverflow` when the tokens do not fit.
+    @discardableResult
+    package func evaluate(_ tokens: [Int32], at position: Int, slot: Int = 0, logits: LogitRows = .last) throws -> Rows {
+        guard position + tokens.count <= context else {
+            throw SwiftletError.contextOverflow(needed: position + tokens.count, available: context, excess: position + tokens.count - context)
+        }
+        let wanted: Range<Int> =
+            switch logits {
+            case .none: tokens.count..<tokens.count
+            case .last: max(0, tokens.count - 1)..<tokens.count
+            case .range(let range): range
+            }
+        var start = 0
+        while tokens.count - start > Self.batch, start + Self.batch <= wanted.lowerBound {
+            try step(count: Self.batch, outputs: 0) { index in (tokens[start + index], position + start + index, slot) } outputRow: { _ in 0 }
+            start += Self.batch
+        }
+        guard wanted.lowerBound >= start, wanted.upperBound <= tokens.count, tokens.count - start <= 2 * Self.batch else {
+            throw SwiftletError.invalidArgument(
+                name: "logits", reason: "rows \(wanted) of \(tokens.count) tokens span several batches", remedy: "Ask for rows of one batch at a time.")
+        }
+        let (first, offset) = (start, wanted.lowerBound - start)
+        return try step(count: tokens.count - start, outputs: wanted.count) { index in
+            (tokens[first + index], position + first + index, slot)
+        } outputRow: { offset + $0 }
+    }
+
+    /// One token for each of several sequences: `(token, position, slot)`; a row of logits for each.
+    package func evaluate(_ batch: [(token: Int32, position: Int, slot: Int)]) throws -> Rows {
+        try step(count: batch.count, outputs: batch.count) { (batch[$0].token, batch[$0].position, batch[$0].slot) } outputRow: { $0 }
+    }
+
+    @discardableResult
+    private func step(
+        count: Int, outputs: Int, _ token: (Int) -> (token: Int32, position: Int, slot: Int), outputRow: (Int) -> Int
+    ) throws -> Rows {
+        let io = model.io
+        let plan = try execution.plan([LanguageGraph.tokens: count, LanguageGraph.outputs: outputs])
+        let (tokens, positions) = (try plan.elements(of: io.tokens, as: Int32.self), try plan.elements(of: io.positions, as: Int32.self))
+        let slots = try plan.elements(of: io.slots, as: Int32.self)
+        let rows = try plan.elements(of: io.outputs, as: Int32.self)
+        for index in 0..<count {
+            let next = token(index)
+            tokens[index] = next.token
+            positions[index] = Int32(next.position)
+            slots[index] = Int32(next.slot)
+        }
+        for index in 0..<outputs { rows[index] = Int32(outputRow(index)) }
+        try plan.run()
+        return Rows(
+            count: outputs, vocabularyCount: model.vocabularyCount, logits: try plan.elements(of: io.logits, as: Float.self),
+            hidden: try plan.elements(of: io.hidden, as: Float.self))
+    }
+}

@@ -1,0 +1,48 @@
+// What a caller may choose when loading a language model.
+import SwiftletRuntime
+
+/// How a model is loaded and run.
+public struct ModelOptions: Sendable {
+    /// Threads that compute; nil for one a physical core.
+    public var threads: Int?
+    /// The instruction set kernels may use; nil for the best the machine has (or the SWIFTLET_ISA variable).
+    public var instructionSet: InstructionSet?
+    /// How keys and values are stored.
+    public var cacheType: CacheType
+    /// The longest context sessions will use, in tokens; nil for the trained one.
+    public var context: Int?
+    /// How activations of quantised layers are rounded.
+    public var activations: Activations
+
+    /// The storage of the key/value cache.
+    public enum CacheType: String, Sendable, CaseIterable {
+        case f16, f32
+        case q8_0
+
+        var format: WeightFormat {
+            switch self {
+            case .f16: .dense(.f16)
+            case .f32: .dense(.f32)
+            case .q8_0: .block(.q8_0)
+            }
+        }
+    }
+
+    /// The rounding of activations before integer products.
+    public enum Activations: String, Sendable, CaseIterable {
+        /// 8 bits: fastest for prompts, an error about as large as that of 8-bit weights.
+        case int8
+        /// 15 bits: no visible error; decoding is as fast, prompts cost more.
+        case int15
+    }
+
+    public init(
+        threads: Int? = nil, instructionSet: InstructionSet? = nil, cacheType: CacheType = .f16, context: Int? = nil, activations: Activations = .int15
+    ) {
+        self.threads = threads
+        self.instructionSet = instructionSet
+        self.cacheType = cacheType
+        self.context = context
+        self.activations = activations
+    }
+}
