@@ -13,7 +13,7 @@ public struct Symbol: Sendable, Hashable, Comparable, ExpressibleByStringLiteral
 }
 
 /// One dimension: `constant + Σ factor·symbol`, in elements.
-public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral, CustomStringConvertible {
+public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral, ExpressibleByStringLiteral, CustomStringConvertible {
     public let constant: Int
     /// Factors by symbol, sorted by symbol, never zero: equal dimensions compare equal.
     public let terms: [Term]
@@ -25,6 +25,8 @@ public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral, Custom
 
     public init(_ constant: Int) { self.init(constant: constant, factors: [:]) }
     public init(integerLiteral value: Int) { self.init(value) }
+    /// A symbol alone: `["tokens", 64]` is a shape.
+    public init(stringLiteral name: String) { self.init(Symbol(name)) }
     public init(_ symbol: Symbol) { self.init(constant: 0, factors: [symbol: 1]) }
 
     private init(constant: Int, factors: [Symbol: Int]) {

@@ -95,6 +95,12 @@ public struct Value: Sendable {
         case node
     }
 
+    package init(name: String, type: ValueType, origin: Origin) {
+        self.name = name
+        self.type = type
+        self.origin = origin
+    }
+
     public var weight: Weight? { if case .weight(let weight) = origin { weight } else { nil } }
     public var state: StateSpec? { if case .state(let state) = origin { state } else { nil } }
 }
