@@ -1,4 +1,5 @@
 // The naive operations are the yardstick of other tests, so they are held against numbers computed by hand and against properties.
+import Foundation
 import SwiftletGraph
 import TestSupport
 import Testing
@@ -72,6 +73,23 @@ private func isClose(_ a: Double, _ b: Double, _ tolerance: Double = 1e-12) -> B
         // Without extrapolation all pairs are interpolated and only the attention factor applies.
         table.scaling = .yarn(factor: 4, originalContext: 4096, betaFast: 32, betaSlow: 1, extrapolation: 0, attentionFactor: 2)
         #expect(zip(NaiveOps.rotaryTable(table, positions: [40]), interpolated).allSatisfy { isClose($0, 2 * $1) })
+    }
+
+    /// The backends take their angles from `RotaryTable.frequencies`, which was written apart from the naive table.
+    @Test(arguments: [
+        RotaryTable.Scaling.none, .linear(factor: 3),
+        .yarn(factor: 8, originalContext: 2048, betaFast: 32, betaSlow: 1, extrapolation: 1, attentionFactor: 1.25),
+        .yarn(factor: 8, originalContext: 64, betaFast: 32, betaSlow: 1, extrapolation: 0.5, attentionFactor: 1),
+        .yarn(factor: 8, originalContext: 2048, betaFast: 32, betaSlow: 1, extrapolation: 0, attentionFactor: 2),
+    ]) func frequenciesGiveTheNaiveTable(scaling: RotaryTable.Scaling) {
+        var generator = SeededGenerator(seed: 5)
+        let table = RotaryTable(dimensions: 32, base: 500_000, scaling: scaling, hasFactors: true, magnitude: 1.5)
+        let factors = generator.floats(16, in: 1...8)
+        let (radians, magnitude) = table.frequencies(factors: factors)
+        let angles = radians.map { $0 * 777 }
+        let expected = NaiveOps.rotaryTable(table, positions: [777], factors: factors.map(Double.init))
+        let actual = angles.map { cos($0) * magnitude } + angles.map { sin($0) * magnitude }
+        #expect(zip(actual, expected).allSatisfy { isClose($0, $1, 1e-9) })
     }
 
     @Test func attentionSeesItsSlotItsHeadAndItsWindow() {
