@@ -98,6 +98,7 @@ enum DictionaryKey: Hashable {
     case integer(Int)
     case fraction(Double)
     case none
+    case undefined
     case tuple([DictionaryKey])
 }
 

@@ -79,7 +79,9 @@ extension TemplateEvaluator {
         let text = try self.text(of: value)
         try charge(text.utf8.count)
         switch filter {
-        case .indent: return try makeString(indented(text, arguments))
+        case .indent:
+            guard case .string = value else { throw failure("indent takes a string, not '\(value.typeName)'") }
+            return try makeString(indented(text, arguments))
         case .replace:
             let values = try bind(arguments, to: ["old", "new", "count"], required: 2, of: "replace")
             let count = try integerArgument(values[2].flatMap { $0.isNone ? nil : $0 }, default: -1, of: "replace")
@@ -177,6 +179,7 @@ extension TemplateEvaluator {
     // MARK: Numbers
 
     private func numberFilter(_ filter: TemplateFilter, _ value: RuntimeValue, _ arguments: CallArguments) throws -> RuntimeValue {
+        if case .undefined(let reason) = value { throw failure(reason, remedy: "Give it a value with the filter 'default' first.") }
         switch filter {
         case .int:
             let values = try bind(arguments, to: ["default", "base"], of: "int")

@@ -338,6 +338,9 @@ struct TemplateLexer {
             guard let value = Double(text) else { throw failure("a malformed number", at: start, remedy: "Correct the number.") }
             return .float(value)
         }
+        guard text.utf8.first != UInt8(ascii: "0") || text.utf8.allSatisfy({ $0 == UInt8(ascii: "0") }) else {
+            throw failure("a number with a leading zero", at: start, remedy: "Remove the zero.")
+        }
         guard let value = Int(text) else {
             throw failure("the integer \(text.prefix(40)) does not fit 64 bits", at: start, remedy: "Use a smaller number.")
         }

@@ -58,6 +58,7 @@ extension TemplateEvaluator {
     /// The key `value` is in a dictionary.
     func key(of value: RuntimeValue) throws -> DictionaryKey {
         switch value {
+        case .undefined: return .undefined
         case .none: return .none
         case .bool(let value): return .integer(value ? 1 : 0)
         case .int(let value): return .integer(value)

@@ -132,7 +132,8 @@ extension TemplateEvaluator {
     }
 
     func selectionFilter(_ filter: TemplateFilter, _ value: RuntimeValue, _ arguments: CallArguments) throws -> RuntimeValue {
-        let items = try elements(of: value)
+        // Jinja lets whatever is false, None and 0 included, pass for an empty sequence here.
+        let items = try isTrue(value) ? elements(of: value) : []
         if filter == .map { return try makeList(mapped(items, arguments)) }
         var rest = arguments.positional[...]
         var path: [RuntimeValue]?

@@ -3,7 +3,7 @@
 import SwiftletTensor
 
 enum TemplateStringMethod: String {
-    case capitalize, casefold, center, count, endswith, expandtabs, find, format, index, isalnum, isalpha, isascii, isdecimal, isdigit, islower, isnumeric
+    case capitalize, center, count, endswith, expandtabs, find, format, index, isalnum, isalpha, isascii, isdecimal, isdigit, islower, isnumeric
     case isspace, istitle, isupper, join, ljust, lower, lstrip, partition, removeprefix, removesuffix, replace, rfind, rindex, rjust, rpartition, rsplit
     case rstrip, split, splitlines, startswith, strip, swapcase, title, upper, zfill
 }
@@ -12,7 +12,7 @@ extension TemplateEvaluator {
     func call(_ method: TemplateStringMethod, on text: String, _ arguments: CallArguments) throws -> RuntimeValue {
         try charge(text.utf8.count)
         switch method {
-        case .capitalize, .casefold, .lower, .upper, .swapcase, .title, .isalnum, .isalpha, .isascii, .isdecimal, .isdigit, .islower, .isnumeric,
+        case .capitalize, .lower, .upper, .swapcase, .title, .isalnum, .isalpha, .isascii, .isdecimal, .isdigit, .islower, .isnumeric,
             .isspace, .istitle, .isupper:
             _ = try bind(arguments, to: [], of: method.rawValue)
             return try plainMethod(method, text)
@@ -55,7 +55,7 @@ extension TemplateEvaluator {
         func all(_ holds: (Unicode.Scalar) -> Bool) -> RuntimeValue { .bool(!text.isEmpty && text.unicodeScalars.allSatisfy(holds)) }
         switch method {
         case .capitalize: return try makeString(PythonText.capitalized(text))
-        case .lower, .casefold: return try makeString(text.lowercased())
+        case .lower: return try makeString(text.lowercased())
         case .upper: return try makeString(text.uppercased())
         case .title: return try makeString(PythonText.titled(text))
         case .swapcase:
@@ -137,7 +137,7 @@ extension TemplateEvaluator {
             rest = rest.drop(while: PythonText.isSpace)
             if rest.isEmpty { break }
             if limit >= 0, words.count >= limit {
-                words.append(PythonText.stripped(turned(rest), leading: fromEnd, trailing: !fromEnd, where: PythonText.isSpace))
+                words.append(turned(rest))
                 break
             }
             let word = rest.prefix { !PythonText.isSpace($0) }

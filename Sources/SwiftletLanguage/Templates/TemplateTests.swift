@@ -1,5 +1,6 @@
 // The tests of `is`. Source: the list of built-in tests in the Jinja 3.1 template documentation.
 
+import Foundation
 import SwiftletTensor
 
 enum TemplateTest: String {
@@ -62,8 +63,10 @@ extension TemplateEvaluator {
         case (.callable, .callable): return true
         case (.callable, .loop), (.callable, .undefined): return true
         case (.even, _), (.odd, _):
-            guard let number = integer(value) else { throw failure("\(test.rawValue) takes an integer, not '\(value.typeName)'") }
-            return (number & 1 == 0) == (test == .even)
+            guard let number = double(value) else { throw failure("\(test.rawValue) takes a number, not '\(value.typeName)'") }
+            // An integer beyond 2^53 must not lose its last bit.
+            let remainder = integer(value).map { Double($0 & 1) } ?? abs(fmod(number, 2))
+            return remainder == (test == .even ? 0 : 1)
         case (.lower, _), (.upper, _):
             let text = try self.text(of: value)
             try charge(text.utf8.count)

@@ -31,7 +31,7 @@ extension TemplateValue: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, E
 }
 
 /// A mapping from text to values that keeps insertion order. A key set twice keeps its first place and its last value, as in Python.
-public struct TemplateDictionary: Sendable {
+public struct TemplateDictionary: Sendable, ExpressibleByDictionaryLiteral {
     private var indexOfKey: [ExactText: Int] = [:]
 
     /// The entries, in insertion order.
@@ -39,6 +39,9 @@ public struct TemplateDictionary: Sendable {
 
     /// An empty mapping.
     public init() {}
+
+    /// A mapping written as a literal, in the order written.
+    public init(dictionaryLiteral elements: (String, TemplateValue)...) { self.init(elements) }
 
     /// A mapping of `pairs`, in their order.
     public init(_ pairs: some Sequence<(String, TemplateValue)>) {
