@@ -101,19 +101,20 @@ extension WeightFormat {
 extension DType {
     /// Dense elements of this type as f32; `source` may be unaligned and its size has been checked.
     fileprivate func widen(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<Float>) {
+        // Closures, not `Float.init`: for UInt32 that name would also mean `init(bitPattern:)`.
         switch self {
         case .f32: UnsafeMutableRawBufferPointer(target).copyMemory(from: source)
         case .f16: convert(source, UInt16.self, target, ck_half_to_float)
         case .bf16: convert(source, UInt16.self, target, ck_bfloat_to_float)
-        case .f64: convert(source, Double.self, target, Float.init)
-        case .i64: convert(source, Int64.self, target, Float.init)
-        case .i32: convert(source, Int32.self, target, Float.init)
-        case .i16: convert(source, Int16.self, target, Float.init)
-        case .i8: convert(source, Int8.self, target, Float.init)
-        case .u64: convert(source, UInt64.self, target, Float.init)
-        case .u32: convert(source, UInt32.self, target, Float.init)
-        case .u16: convert(source, UInt16.self, target, Float.init)
-        case .u8: convert(source, UInt8.self, target, Float.init)
+        case .f64: convert(source, Double.self, target) { Float($0) }
+        case .i64: convert(source, Int64.self, target) { Float($0) }
+        case .i32: convert(source, Int32.self, target) { Float($0) }
+        case .i16: convert(source, Int16.self, target) { Float($0) }
+        case .i8: convert(source, Int8.self, target) { Float($0) }
+        case .u64: convert(source, UInt64.self, target) { Float($0) }
+        case .u32: convert(source, UInt32.self, target) { Float($0) }
+        case .u16: convert(source, UInt16.self, target) { Float($0) }
+        case .u8: convert(source, UInt8.self, target) { Float($0) }
         case .bool: convert(source, UInt8.self, target) { $0 == 0 ? 0 : 1 }
         }
     }
