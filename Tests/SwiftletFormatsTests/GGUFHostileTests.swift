@@ -98,7 +98,7 @@ import Testing
                 expectMalformed(array(type, count: count, [1, 2, 3, 4, 5, 6, 7, 8]), at: 41, "the length of 'k'")
             }
         }
-        expectMalformed(array(8, count: 1, [255, 255, 255, 255, 255, 255, 255, 127]), at: 49, "the length of a string")
+        expectMalformed(array(8, count: 1, [255, 255, 255, 255, 255, 255, 255, 127]), at: 49, "the length of string 0")
         // Arrays in arrays in arrays ...: deeper than the limit, long before the stack feels it.
         var nested = array(9, count: 1)
         for _ in 0..<10_000 {

@@ -155,16 +155,25 @@ extension GGUFParser {
         }
     }
 
-    /// Only walks over the length prefixes: 8 bytes are kept for a string, none is decoded.
+    /// Only walks over the length prefixes: 8 bytes are kept for a string, none is decoded. Kept apart from the cursor's general reads,
+    /// because half a million strings pass here when a model opens.
     private mutating func strings(count: Int, _ what: String) throws -> GGUFStrings {
+        let bytes = cursor.bytes, first = cursor.offset
         var starts: [Int] = []
         starts.reserveCapacity(count + 1)
-        for _ in 0..<count {
-            starts.append(cursor.offset)
-            let length = try cursor.readCount(minimumBytes: 1, "the length of a string in \(what)")
-            _ = try cursor.take(length, what)
+        var offset = first
+        for index in 0..<count {
+            starts.append(offset)
+            guard bytes.count - offset >= 8 else { throw cursor.malformed(at: offset, "the file ends inside \(what), at string \(index)") }
+            let length = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+            offset += 8
+            guard length <= UInt64(bytes.count - offset) else {
+                throw cursor.malformed(at: offset - 8, "the length of string \(index) of \(what) is \(length); the file has \(bytes.count - offset) bytes more")
+            }
+            offset += Int(length)
         }
-        starts.append(cursor.offset)
+        starts.append(offset)
+        _ = try cursor.take(offset - first, what)
         return GGUFStrings(image: image, starts: starts)
     }
 
