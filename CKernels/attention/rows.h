@@ -3,7 +3,7 @@
 
 #include "ckernels/attention.h"
 #include "ckernels/isa.h"
-#include "isa/half.h"
+#include "isa/bits.h"
 
 extern const ck_attention_row ck_attention_scalar, ck_attention_avx2, ck_attention_avx512, ck_attention_neon;
 

@@ -2,7 +2,7 @@
 // multi-byte fields are little-endian, as on every machine this runs on, and unaligned, so they are read by memcpy.
 #include "gemm/decode.h"
 
-#include "isa/half.h"
+#include "isa/bits.h"
 
 static float half_at(const uint8_t *bytes) {
     uint16_t half;
@@ -63,22 +63,17 @@ static void q8_0_quants(const uint8_t *row, int64_t b, uint8_t q[32]) {
 }
 
 // IQ4_NL: as Q4_0, nibbles index a code book of int8.
-static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-
 static void code_book(const uint8_t *bytes, const int8_t values[16], uint8_t q[32]) {
     nibbles(bytes, q);
     for (int i = 0; i < 32; i++) q[i] = (uint8_t)(values[q[i]] + 128);
 }
-static void iq4_nl_quants(const uint8_t *row, int64_t b, uint8_t q[32]) { code_book(row + 18 * b + 2, iq4_values, q); }
+static void iq4_nl_quants(const uint8_t *row, int64_t b, uint8_t q[32]) { code_book(row + 18 * b + 2, ck_iq4_values, q); }
 
 // MXFP4: an E8M0 exponent, 16 nibble bytes of E2M1 numbers, here doubled to be integers (so the scale is halved: 2^(e − 128)).
-static const int8_t mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-
 static void mxfp4_scales(const uint8_t *row, int64_t b, float s[2], float m[2]) {
-    const uint32_t e = row[17 * b];
-    s[0] = e < 2 ? ck_bits_to_float(0x00200000u << e) : ck_bits_to_float((e - 1) << 23);
+    s[0] = ck_mxfp4_scale(row[17 * b]);
 }
-static void mxfp4_quants(const uint8_t *row, int64_t b, uint8_t q[32]) { code_book(row + 17 * b + 1, mxfp4_values, q); }
+static void mxfp4_quants(const uint8_t *row, int64_t b, uint8_t q[32]) { code_book(row + 17 * b + 1, ck_mxfp4_values, q); }
 
 // MARK: - Super-blocks of 256: `part` is the 32-block inside
 
@@ -165,7 +160,7 @@ static void iq4_xs_scales(const uint8_t *row, int64_t b, float s[2], float m[2])
     s[0] = half_at(block) * (float)((low | high << 4) - 32);
 }
 static void iq4_xs_quants(const uint8_t *row, int64_t b, uint8_t q[32]) {
-    code_book(row + 136 * (b / 8) + 8 + 16 * (b % 8), iq4_values, q);
+    code_book(row + 136 * (b / 8) + 8 + 16 * (b % 8), ck_iq4_values, q);
 }
 
 // TQ1_0: base-3 digits, five to a byte (48 bytes) then four to a byte (4 bytes), f16 d. Digit n of byte v is ((v · 3^n mod 256) · 3) >> 8.

@@ -7,7 +7,7 @@
 // The largest sum, 32 · 255 · 127·128, is below 2^28.
 #include "gemm/layout.h"
 #include "gemm/rows.h"
-#include "isa/half.h"
+#include "isa/bits.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 // Packing of file rows into panels, and the sizes of panels and activation rows. Layouts: include/ckernels/linear.h.
 #include "gemm/decode.h"
 #include "gemm/layout.h"
-#include "isa/half.h"
+#include "isa/bits.h"
 
 #include <math.h>
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "ckernels/linear.h"
-#include "isa/half.h"
+#include "isa/bits.h"
 
 /// The scale of a block whose largest |x| has the bit pattern `largest`, and in `inverse` the factor that quantises (0: all numbers become 0).
 static inline float ck_activation_scale(uint32_t largest, ck_activation_format format, float *inverse) {

@@ -5,7 +5,7 @@
 #include "gemm/layout.h"
 #include "gemm/quantize.h"
 #include "gemm/rows.h"
-#include "isa/half.h"
+#include "isa/bits.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 // Row operations for AVX2 with FMA and F16C: the body shared by all instruction sets.
-#include "isa/half.h"
+#include "isa/bits.h"
 #include "vector/sets.h"
 
 #if defined(__x86_64__)

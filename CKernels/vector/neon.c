@@ -1,5 +1,5 @@
 // Row operations for Armv8 Advanced SIMD: the body shared by all instruction sets.
-#include "isa/half.h"
+#include "isa/bits.h"
 #include "vector/sets.h"
 
 #if defined(__aarch64__)

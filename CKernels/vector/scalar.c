@@ -1,6 +1,6 @@
 // Row operations in plain C over libm: the specification of include/ckernels/vector.h. Sums run in double, because a row is short and
 // the twin should be nearer the truth than what is compared with it.
-#include "isa/half.h"
+#include "isa/bits.h"
 #include "vector/sets.h"
 
 #include <math.h>
