@@ -27,6 +27,15 @@ public enum SwiftletError: Error, Sendable, Equatable {
 
     /// The machine cannot give `bytes` bytes of memory for `purpose`.
     case outOfMemory(bytes: Int, purpose: String)
+
+    /// A numerical method met data it cannot handle: no convergence, not positive definite. `routine` is its name in the literature or in LAPACK.
+    case numerical(routine: String, reason: String, remedy: String)
+
+    /// A file could not be fetched from `source` (an address or a package): no network, an error answer, a tool that is missing.
+    case download(source: String, reason: String, remedy: String)
+
+    /// The bytes of a fetched file are not the published ones; the file has been deleted. Both sums are SHA-256 in hexadecimal.
+    case checksumMismatch(file: String, expected: String, actual: String, remedy: String)
 }
 
 extension SwiftletError: CustomStringConvertible {
@@ -44,6 +53,10 @@ extension SwiftletError: CustomStringConvertible {
                 + "Shorten the prompt, raise the context, or allow the context to shift."
         case .outOfMemory(let bytes, let purpose):
             "no memory for \(purpose) (\(bytes) bytes). Free memory or choose a smaller model or context."
+        case .numerical(let routine, let reason, let remedy): "\(routine): \(reason). \(remedy)"
+        case .download(let source, let reason, let remedy): "\(source): \(reason). \(remedy)"
+        case .checksumMismatch(let file, let expected, let actual, let remedy):
+            "\(file): SHA-256 is \(actual) where \(expected) was promised; the file was deleted. \(remedy)"
         }
     }
 }
