@@ -26,6 +26,7 @@ final class FileServer: Sendable {
     private struct State {
         var behaviour: Behaviour
         var requests: [String] = []
+        var stopped = false
     }
 
     let port: UInt16
@@ -55,7 +56,10 @@ final class FileServer: Sendable {
         Thread.detachNewThread { [self] in
             while true {
                 let connection = accept(listener, nil, nil)
-                guard connection >= 0 else { return }
+                guard connection >= 0 else {
+                    close(listener)
+                    return
+                }
                 answer(connection)
                 shutdown(connection, Int32(SHUT_WR))
                 close(connection)
@@ -70,9 +74,12 @@ final class FileServer: Sendable {
 
     func change(_ body: @Sendable (inout Behaviour) -> Void) { state.withLock { body(&$0.behaviour) } }
 
+    /// Ends listening. The thread closes the socket, since nobody else knows when it no longer uses it.
     func stop() {
-        shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
+        state.withLock { state in
+            if !state.stopped { shutdown(listener, Int32(SHUT_RDWR)) }
+            state.stopped = true
+        }
     }
 
     private func answer(_ connection: Int32) {
