@@ -1,0 +1,53 @@
+import CKernels
+import SwiftletMeasure
+import SwiftletTensor
+import Testing
+
+@Suite struct PeakTests {
+    /// What a loop's sum grows by in each round, where it is an integer: products per chain × chains × lanes that are summed.
+    private static let growth: [String: Double] = [
+        "avx2-int8": 12 * -24 * 2, "avx-vnni-int8": 12 * -24 * 2, "avx512-vnni-int8": 12 * -24 * 16, "avx512-bf16": 12 * 2 * 16,
+        "amx-int8": 64 * 2, "amx-bf16": 32 * 2, "dotprod-int8": 12 * -24 * 4, "i8mm-int8": 12 * -48 * 4,
+    ]
+
+    @Test func everyLoopDoesItsRounds() throws {
+        let isa = ck_isa_detect()
+        for row in PeakMeasurement.rows where row.isa & isa == row.isa {
+            let name = String(cString: row.name)
+            let run = try #require(row.run)
+            #expect(row.operations_per_iteration > 0)
+            if let growth = Self.growth[name] {
+                for iterations: UInt64 in [0, 1, 1000] { #expect(run(iterations) == growth * Double(iterations), "\(name)") }
+            } else {
+                // The others approach their fixed point, 0.001 / (1 - 0.999) = 1, in every chain.
+                #expect(run(100_000).isFinite && run(100_000) != run(1), "\(name)")
+            }
+        }
+        #expect(PeakMeasurement.rows.first?.isa == 0)
+    }
+
+    @Test func theReaderReadsEveryWord() {
+        let words = 512
+        let buffer = UnsafeMutablePointer<UInt64>.allocate(capacity: words + 8)
+        defer { buffer.deallocate() }
+        let aligned = UnsafeMutableRawPointer(buffer).alignedUp(toMultipleOf: 64).bindMemory(to: UInt64.self, capacity: words)
+        for mask in [0, UInt32(CK_ISA_AVX2), UInt32(CK_ISA_AVX2 | CK_ISA_AVX512)] {
+            for place in 0..<words {
+                aligned.update(repeating: 0, count: words)
+                aligned[place] = 0x1234_5678_9abc_def0
+                #expect(ck_peak_read(aligned, words * 8, mask & ck_isa_detect()) == 0x1234_5678_9abc_def0)
+            }
+        }
+    }
+
+    @Test func bandwidthAndPeaksArePlausible() throws {
+        let machine = Machine.current()
+        let bandwidth = try PeakMeasurement.memoryBandwidth(on: machine, threads: 2, passes: 3)
+        #expect(bandwidth.oneThread > 0.1 && bandwidth.oneThread < 5000 && bandwidth.allThreads > 0.1 && bandwidth.bufferBytes > 1 << 20)
+        let peaks = try PeakMeasurement.peakRates(threads: 2, passes: 1)
+        #expect(peaks.first?.name == "scalar-f32")
+        for peak in peaks { #expect(peak.oneThread > 0.01 && peak.allThreads > 0.01 && peak.oneThread < 1e6) }
+        #expect(throws: SwiftletError.self) { try PeakMeasurement.memoryBandwidth(on: machine, threads: 0) }
+        #expect(throws: SwiftletError.self) { try PeakMeasurement.peakRates(threads: 0) }
+    }
+}
