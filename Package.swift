@@ -20,14 +20,33 @@ let package = Package(
         .target(name: "SwiftletGraph", dependencies: ["SwiftletTensor"]),
         .target(name: "SwiftletFormats", dependencies: ["SwiftletGraph"]),
         .target(name: "SwiftletRuntime", dependencies: ["SwiftletGraph", "CKernels"]),
+        .target(name: "SwiftletLanguage", dependencies: ["SwiftletRuntime", "SwiftletFormats"]),
+
+        // OpenBLAS and LAPACKE as the system has them; the constructor that puts OpenBLAS on the right core; the one room that calls them.
+        .systemLibrary(
+            name: "COpenBLAS", pkgConfig: "openblas",
+            providers: [.apt(["libopenblas-dev", "liblapacke-dev"]), .brew(["openblas", "lapack"])]),
+        .target(name: "COpenBLASCore"),
+        .target(name: "SwiftletLinearAlgebra", dependencies: ["COpenBLAS", "COpenBLASCore", "SwiftletTensor"]),
+
+        // Models by name or address, fetched into one cache folder and checked.
+        .target(name: "SwiftletModels", dependencies: ["SwiftletTensor"]),
+        // What the machine is and can do, and how well models do on it.
+        .target(
+            name: "SwiftletMeasure", dependencies: ["CKernels", "SwiftletLanguage", "SwiftletLinearAlgebra", "SwiftletModels"]),
 
         // Naive operations in Double, seeded data and tolerances, shared by every test target.
         .target(name: "TestSupport", dependencies: ["SwiftletGraph"], path: "Tests/TestSupport"),
-        .testTarget(name: "CKernelsTests", dependencies: ["CKernels", "SwiftletTensor", "TestSupport"]),
         .testTarget(name: "SwiftletTensorTests", dependencies: ["SwiftletTensor", "TestSupport"]),
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels", "SwiftletTensor", "TestSupport"]),
         .testTarget(name: "SwiftletGraphTests", dependencies: ["SwiftletGraph", "TestSupport"]),
         .testTarget(name: "SwiftletFormatsTests", dependencies: ["SwiftletFormats", "TestSupport"]),
+        .testTarget(
+            name: "SwiftletLanguageTests", dependencies: ["SwiftletLanguage", "TestSupport"],
+            exclude: ["Scripts", "Vectors", "Tokenizers/Vectors"]),
+        .testTarget(name: "SwiftletLinearAlgebraTests", dependencies: ["SwiftletLinearAlgebra", "COpenBLASCore", "TestSupport"]),
+        .testTarget(name: "SwiftletModelsTests", dependencies: ["SwiftletModels"]),
+        .testTarget(name: "SwiftletMeasureTests", dependencies: ["SwiftletMeasure", "CKernels"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

@@ -6,4 +6,5 @@
 #include "ckernels/blocks.h"
 #include "ckernels/isa.h"
 #include "ckernels/linear.h"
+#include "ckernels/peak.h"
 #include "ckernels/vector.h"
