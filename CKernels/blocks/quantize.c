@@ -115,7 +115,7 @@ void ck_quantize_mxfp4(const float *src, void *dst, int64_t elements) {
     for (int64_t i = 0; i < elements; i += 32, block++, src += 32) {
         const float largest = largest_magnitude(src, 32);
         const float exponent = largest > 0 ? floorf(log2f(largest)) - 2 + 127 : 0;
-        block->e = (uint8_t)(exponent > 0 ? (int)exponent : 0);
+        block->e = (uint8_t)(exponent > 0 ? (exponent < 254 ? (int)exponent : 254) : 0);
         const float d = ck_mxfp4_scale(block->e);
         uint8_t levels[32];
         for (int j = 0; j < 32; j++) {

@@ -71,9 +71,13 @@ final class OutputFile {
     }
 
     private func failure(_ action: String) -> SwiftletError {
-        .io(path: path, reason: "\(action): \(String(cString: strerror(errno)))", remedy: "Check that the disk has room and the folder is writable.")
+        .io(
+            path: path, reason: "\(action): \(String(cString: strerror(errno)))",
+            remedy: "Check that the disk has room and the folder is writable.")
     }
 }
 
 /// `write(2)` under a name that does not clash with the methods above.
-private func platformWrite(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int { write(descriptor, bytes.baseAddress, bytes.count) }
+private func platformWrite(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
+    write(descriptor, bytes.baseAddress, bytes.count)
+}

@@ -62,7 +62,8 @@ extension BlockFormat {
                 remedy: "Pass whole blocks of \(blockElements) elements and \(blockBytes) bytes.")
         }
         guard Int(bitPattern: bytes.baseAddress) % 2 == 0 else {
-            throw SwiftletError.invalidArgument(name: "bytes", reason: "blocks of \(name) start at an odd address", remedy: "Copy them first.")
+            throw SwiftletError.invalidArgument(
+                name: "bytes", reason: "blocks of \(name) start at an odd address", remedy: "Copy them first.")
         }
     }
 }

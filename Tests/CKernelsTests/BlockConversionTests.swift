@@ -53,7 +53,8 @@ private func row(_ type: UInt32) throws -> ck_block_format { try #require(ck_blo
         vector.first.withUnsafeBytes { row.dequantize($0.baseAddress, &result, Int64(result.count)) }
         let expected = floats(vector.second)
         let wrong = result.indices.filter { result[$0].bitPattern != expected[$0].bitPattern && !(result[$0].isNaN && expected[$0].isNaN) }
-        #expect(wrong.isEmpty, "\(wrong.count) differ, first at \(wrong.first ?? -1): \(wrong.first.map { (result[$0], expected[$0]) } as Any)")
+        #expect(
+            wrong.isEmpty, "\(wrong.count) differ, first at \(wrong.first ?? -1): \(wrong.first.map { (result[$0], expected[$0]) } as Any)")
     }
 
     @Test(arguments: types) func roundsAsTheOracle(type: UInt32) throws {
@@ -110,7 +111,9 @@ private func row(_ type: UInt32) throws -> ck_block_format { try #require(ck_blo
                 check(-candidate)
             }
         }
-        for value in [Float.infinity, -.infinity, .nan, 65504, 65519.996, 65520, 65536, 1e30, 0, -0.0, .leastNonzeroMagnitude] { check(value) }
+        for value in [Float.infinity, -.infinity, .nan, 65504, 65519.996, 65520, 65536, 1e30, 0, -0.0, .leastNonzeroMagnitude] {
+            check(value)
+        }
         #expect(wrong == 0)
     }
 

@@ -11,7 +11,8 @@ import Testing
         for count in [0, format.blockElements, 2 * format.blockElements - 1, 2 * format.blockElements + 1, 3 * format.blockElements] {
             var target = [Float](repeating: 0, count: count)
             #expect(throws: SwiftletError.self) {
-                try target.withUnsafeMutableBufferPointer { target in try blocks.withUnsafeBytes { try format.dequantize($0, into: target) } }
+                try target.withUnsafeMutableBufferPointer { target in try blocks.withUnsafeBytes { try format.dequantize($0, into: target) }
+                }
             }
         }
     }

@@ -16,7 +16,9 @@ import Testing
             var best = Duration.seconds(60)
             for _ in 0..<5 {
                 let time = try clock.measure {
-                    try bytes.withUnsafeBytes { source in try output.withUnsafeMutableBufferPointer { try format.dequantize(source, into: $0) } }
+                    try bytes.withUnsafeBytes { source in
+                        try output.withUnsafeMutableBufferPointer { try format.dequantize(source, into: $0) }
+                    }
                 }
                 best = min(best, time)
             }

@@ -11,7 +11,9 @@ import Testing
             Issue.record("\(String(describing: error))", sourceLocation: sourceLocation)
             return
         }
-        #expect(file == "hostile" && found == offset && reason.contains(words) && !remedy.isEmpty, "\(reason) at \(found)", sourceLocation: sourceLocation)
+        #expect(
+            file == "hostile" && found == offset && reason.contains(words) && !remedy.isEmpty, "\(reason) at \(found)",
+            sourceLocation: sourceLocation)
     }
 
     private func expectMalformed(_ file: RawGGUF, at offset: Int, _ words: String, sourceLocation: SourceLocation = #_sourceLocation) {
@@ -30,7 +32,9 @@ import Testing
         expectMalformed(RawGGUF(version: 1, tensors: 0, pairs: 0), at: 4, "version 1")
         expectMalformed(RawGGUF(version: 4, tensors: 0, pairs: 0), at: 4, "version 4")
         expectMalformed(RawGGUF(version: 0, tensors: 0, pairs: 0), at: 4, "version 0")
-        let bigEndian = #expect(throws: SwiftletError.self) { try GGUFFile(bytes: RawGGUF(version: 3 << 24, tensors: 0, pairs: 0).bytes, name: "x") }
+        let bigEndian = #expect(throws: SwiftletError.self) {
+            try GGUFFile(bytes: RawGGUF(version: 3 << 24, tensors: 0, pairs: 0).bytes, name: "x")
+        }
         #expect(bigEndian?.description.contains("big-endian") == true)
     }
 
@@ -131,7 +135,9 @@ import Testing
         expectMalformed(RawGGUF.tensors([("a", [33], 2, 0)], data: 32), at: 37, "does not fit")
         expectMalformed(RawGGUF.tensors([("a", [], 2, 0)], data: 32), at: 37, "does not fit")
         for type in [UInt32(4), 5, 9, 15, 31, 40, .max] {  // removed, internal or unknown types
-            let error = #expect(throws: SwiftletError.self) { try GGUFFile(bytes: RawGGUF.tensors([("a", [32], type, 0)], data: 64).bytes, name: "x") }
+            let error = #expect(throws: SwiftletError.self) {
+                try GGUFFile(bytes: RawGGUF.tensors([("a", [32], type, 0)], data: 64).bytes, name: "x")
+            }
             guard case .unsupported(_, let place, let reason, _)? = error else {
                 Issue.record("\(String(describing: error))")
                 continue

@@ -69,7 +69,8 @@ import Testing
         #expect(try metadata.ints("array.u16", perLayer: 2) == [0, 65535])
         for wrong in [
             { _ = try metadata.requiredInt("a.string") }, { _ = try metadata.int("a.u64") }, { _ = try metadata.int("a.f32", default: 1) },
-            { _ = try metadata.strings("a.string") }, { _ = try metadata.ints("array.u64") }, { _ = try metadata.ints("array.u16", perLayer: 3) },
+            { _ = try metadata.strings("a.string") }, { _ = try metadata.ints("array.u64") },
+            { _ = try metadata.ints("array.u16", perLayer: 3) },
             { _ = try metadata.bool("a.u8") }, { _ = try metadata.string("a.u8", default: "") },
         ] as [() throws -> Void] {
             let error = #expect(throws: SwiftletError.self) { try wrong() }

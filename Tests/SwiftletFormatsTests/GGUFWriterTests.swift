@@ -81,10 +81,13 @@ import Testing
         try writer.add(name: "a", shape: [1], format: .dense(.f32), store: WeightStore([Float(1)]))
         let store = try WeightStore([Float](repeating: 0, count: 32))
         for (name, shape, format) in [
-            ("a", Shape([32]), WeightFormat.dense(.f32)), ("b", [31], .dense(.f32)), ("b", [33], .block(.q8_0)), ("b", [1, 1, 1, 1, 32], .dense(.f32)),
+            ("a", Shape([32]), WeightFormat.dense(.f32)), ("b", [31], .dense(.f32)), ("b", [33], .block(.q8_0)),
+            ("b", [1, 1, 1, 1, 32], .dense(.f32)),
             ("b", [32], .dense(.u32)), ("b", [Int.max, 4], .dense(.f32)), ("b", [-1], .dense(.f32)),
         ] {
-            #expect(throws: SwiftletError.self, "\(name) \(shape) \(format)") { try writer.add(name: name, shape: shape, format: format, store: store) }
+            #expect(throws: SwiftletError.self, "\(name) \(shape) \(format)") {
+                try writer.add(name: name, shape: shape, format: format, store: store)
+            }
         }
         struct Stop: Error {}
         try writer.add(name: "c", shape: [1], format: .dense(.f32)) { _ in throw Stop() }

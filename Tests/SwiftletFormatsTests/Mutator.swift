@@ -34,7 +34,8 @@ struct Mutator {
     private mutating func write(_ bytes: inout [UInt8], _ place: Int, _ width: Int) {
         let length = UInt64(bytes.count)
         let interesting: [UInt64] = [
-            0, 1, 2, 3, 4, 8, 9, 32, length, length - 1, length + 1, length &- UInt64(place), 1 << 31, (1 << 31) - 1, 1 << 32, (1 << 32) - 1,
+            0, 1, 2, 3, 4, 8, 9, 32, length, length - 1, length + 1, length &- UInt64(place), 1 << 31, (1 << 31) - 1, 1 << 32,
+            (1 << 32) - 1,
             1 << 62, 1 << 61, UInt64(Int.max), 1 << 63, .max, .max - 7, .max / 8, UInt64.random(in: .min ... .max, using: &random),
         ]
         var value = interesting.randomElement(using: &random) ?? 0

@@ -31,7 +31,9 @@ import Testing
     @Test func writesTheSameBytesAsTheLibrary() throws {
         let source = try SafetensorsFile(path: vectorFolder.appending(path: "all-types.safetensors").path)
         var writer = SafetensorsWriter(metadata: source.metadata)
-        for tensor in source.tensors.reversed() { try writer.add(name: tensor.name, shape: tensor.shape, type: tensor.type, store: tensor.store) }
+        for tensor in source.tensors.reversed() {
+            try writer.add(name: tensor.name, shape: tensor.shape, type: tensor.type, store: tensor.store)
+        }
         try withTemporaryFolder { (folder: URL) throws in
             let path = folder.appending(path: "x.safetensors")
             try writer.write(to: path.path)
@@ -64,7 +66,9 @@ import Testing
         var writer = SafetensorsWriter()
         let store = try WeightStore([Float](repeating: 0, count: 4))
         try writer.add(name: "a", shape: [4], type: .f32, store: store)
-        for (name, shape, type) in [("a", Shape([4]), DType.f32), ("b", [5], .f32), ("b", [4], .f16), ("b", [-4], .f32), ("__metadata__", [4], .f32)] {
+        for (name, shape, type) in [
+            ("a", Shape([4]), DType.f32), ("b", [5], .f32), ("b", [4], .f16), ("b", [-4], .f32), ("__metadata__", [4], .f32),
+        ] {
             #expect(throws: SwiftletError.self) { try writer.add(name: name, shape: shape, type: type, store: store) }
         }
         writer.metadata = [("k", "1"), ("k", "2")]
@@ -77,11 +81,14 @@ import Testing
 
 @Suite struct SafetensorsHostileTests {
     private func file(_ header: String, data: Int, length: UInt64? = nil) -> [UInt8] {
-        withUnsafeBytes(of: (length ?? UInt64(header.utf8.count)).littleEndian) { Array($0) } + Array(header.utf8) + [UInt8](repeating: 0, count: data)
+        withUnsafeBytes(of: (length ?? UInt64(header.utf8.count)).littleEndian) { Array($0) } + Array(header.utf8)
+            + [UInt8](repeating: 0, count: data)
     }
 
     private func expectMalformed(_ bytes: [UInt8], at offset: Int, _ words: String, sourceLocation: SourceLocation = #_sourceLocation) {
-        let error = #expect(throws: SwiftletError.self, sourceLocation: sourceLocation) { try SafetensorsFile(bytes: bytes, name: "hostile") }
+        let error = #expect(throws: SwiftletError.self, sourceLocation: sourceLocation) {
+            try SafetensorsFile(bytes: bytes, name: "hostile")
+        }
         guard case .malformed(let name, let found, let reason, _)? = error else {
             Issue.record("\(String(describing: error))", sourceLocation: sourceLocation)
             return
@@ -105,7 +112,9 @@ import Testing
     @Test func headerLength() {
         expectMalformed([], at: 0, "header length")
         expectMalformed([1, 2, 3], at: 0, "header length")
-        for length in [UInt64(63), 1 << 40, UInt64(Int.max), .max] { expectMalformed(file(one, data: 8, length: length), at: 0, "header length") }
+        for length in [UInt64(63), 1 << 40, UInt64(Int.max), .max] {
+            expectMalformed(file(one, data: 8, length: length), at: 0, "header length")
+        }
         expectMalformed(file("", data: 0), at: 8, "start with '{'")
         expectMalformed(file(" " + one, data: 8), at: 8, "start with '{'")
         expectMalformed(file(one, data: 8, length: 20), at: 28, "was expected")
@@ -119,14 +128,19 @@ import Testing
         expectMalformed(file(#"{"__metadata__":{"k":"1","k":"2"}}"#, data: 0), at: 33, "appears twice")
         expectMalformed(file(#"{"__metadata__":{"k":1}}"#, data: 0), at: 29, "'\"' was expected")
         expectMalformed(file(#"{"a":[]}"#, data: 0), at: 13, "'{' was expected")
-        expectMalformed(file(#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}}"#, data: 8), at: 61, "unknown or repeated key 'x'")
+        expectMalformed(
+            file(#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}}"#, data: 8), at: 61, "unknown or repeated key 'x'")
         expectMalformed(file(#"{"a":{"dtype":"F32","dtype":"F32"}}"#, data: 8), at: 28, "unknown or repeated key 'dtype'")
-        for missing in [#"{"a":{}}"#, #"{"a":{"dtype":"F32","shape":[2]}}"#, #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#,
-            #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,9]}}"#] {
+        for missing in [
+            #"{"a":{}}"#, #"{"a":{"dtype":"F32","shape":[2]}}"#, #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#,
+            #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,9]}}"#,
+        ] {
             expectMalformed(file(missing, data: 8), at: 9, "needs a dtype")
         }
-        for (shape, words) in [("-1", "not negative"), ("2.0", "']' was expected"), ("02", "starts with 0"), ("1e3", "']' was expected"),
-            ("99999999999999999999", "too large"), ("\"2\"", "not negative"), ("[2]", "not negative")] {
+        for (shape, words) in [
+            ("-1", "not negative"), ("2.0", "']' was expected"), ("02", "starts with 0"), ("1e3", "']' was expected"),
+            ("99999999999999999999", "too large"), ("\"2\"", "not negative"), ("[2]", "not negative"),
+        ] {
             let error = #expect(throws: SwiftletError.self) {
                 try SafetensorsFile(bytes: file(#"{"a":{"dtype":"F32","shape":[\#(shape)],"data_offsets":[0,8]}}"#, data: 8), name: "x")
             }
@@ -155,7 +169,9 @@ import Testing
         expectMalformed(file(#"{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,8]}}"#, data: 8), at: 9, "does not take 8 bytes")
         let huge = #"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}"#
         expectMalformed(file(huge, data: 8), at: 9, "does not take 8 bytes")
-        let error = #expect(throws: SwiftletError.self) { try SafetensorsFile(bytes: file(one.replacing("F32", with: "F8_E4M3"), data: 8), name: "x") }
+        let error = #expect(throws: SwiftletError.self) {
+            try SafetensorsFile(bytes: file(one.replacing("F32", with: "F8_E4M3"), data: 8), name: "x")
+        }
         guard case .unsupported(_, let place, let reason, _)? = error else {
             Issue.record("\(String(describing: error))")
             return

@@ -168,7 +168,9 @@ extension GGUFParser {
             let length = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
             offset += 8
             guard length <= UInt64(bytes.count - offset) else {
-                throw cursor.malformed(at: offset - 8, "the length of string \(index) of \(what) is \(length); the file has \(bytes.count - offset) bytes more")
+                throw cursor.malformed(
+                    at: offset - 8, "the length of string \(index) of \(what) is \(length); the file has \(bytes.count - offset) bytes more"
+                )
             }
             offset += Int(length)
         }
@@ -249,7 +251,8 @@ extension GGUFParser {
     }
 
     private static func byteCount(_ dimensions: [Int], _ rowElements: Int, _ format: WeightFormat) -> Int? {
-        guard let rowBytes = format.rowBytes(elements: rowElements), let rows = Shape(Array(dimensions.dropFirst())).checkedElementCount else {
+        guard let rowBytes = format.rowBytes(elements: rowElements), let rows = Shape(Array(dimensions.dropFirst())).checkedElementCount
+        else {
             return nil
         }
         let (bytes, overflow) = rowBytes.multipliedReportingOverflow(by: rows)
@@ -272,7 +275,8 @@ extension GGUFParser {
             guard info.offset <= dataBytes, info.byteCount <= dataBytes - info.offset else {
                 throw cursor.malformed(
                     at: info.entryOffset,
-                    "tensor '\(info.name)' needs \(info.byteCount) bytes at data offset \(info.offset); the file has \(dataBytes) bytes of data")
+                    "tensor '\(info.name)' needs \(info.byteCount) bytes at data offset \(info.offset); the file has \(dataBytes) bytes of data"
+                )
             }
             let (next, overflow) = Self.padded(info.offset + info.byteCount, to: alignment)
             guard !overflow else { throw cursor.malformed(at: info.entryOffset, "the offset of tensor '\(info.name)' overflows") }

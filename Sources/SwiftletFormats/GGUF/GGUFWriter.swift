@@ -78,7 +78,9 @@ public struct GGUFWriter {
 
     /// The type number and the bytes of a tensor that may be added.
     private func check(_ name: String, _ shape: Shape, _ format: WeightFormat) throws -> (type: UInt32, byteCount: Int) {
-        func invalid(_ reason: String, _ remedy: String) -> SwiftletError { .invalidArgument(name: "tensor '\(name)'", reason: reason, remedy: remedy) }
+        func invalid(_ reason: String, _ remedy: String) -> SwiftletError {
+            .invalidArgument(name: "tensor '\(name)'", reason: reason, remedy: remedy)
+        }
         guard let type = format.ggufType else { throw invalid("GGUF has no type for \(format)", "Convert it to a signed or a float type.") }
         guard shape.rank <= 4 else { throw invalid("\(shape) has more than four dimensions", "Merge some of them.") }
         let rows = Shape(Array(shape.dimensions.dropLast()))
@@ -106,7 +108,8 @@ extension GGUFWriter {
     /// - Returns: the files written, in order.
     public func write(to path: String, tensorsPerPart: Int) throws -> [String] {
         guard tensorsPerPart > 0 else {
-            throw SwiftletError.invalidArgument(name: "tensorsPerPart", reason: "\(tensorsPerPart) is not positive", remedy: "Pass at least 1.")
+            throw SwiftletError.invalidArgument(
+                name: "tensorsPerPart", reason: "\(tensorsPerPart) is not positive", remedy: "Pass at least 1.")
         }
         guard tensors.count > tensorsPerPart else {
             try write(to: path)
@@ -121,7 +124,8 @@ extension GGUFWriter {
         return try (0..<count).map { part in
             let shared = pairs.filter { part == 0 || $0.key == Self.alignmentKey }
             let split: [(String, GGUFValue)] = [
-                (GGUFSplit.numberKey, .uint16(UInt16(part))), (GGUFSplit.countKey, .uint16(count16)), (GGUFSplit.tensorCountKey, .int32(total)),
+                (GGUFSplit.numberKey, .uint16(UInt16(part))), (GGUFSplit.countKey, .uint16(count16)),
+                (GGUFSplit.tensorCountKey, .int32(total)),
             ]
             let name = GGUFSplit.path(prefix: prefix, number: part, count: count)
             let range = part * tensorsPerPart..<min((part + 1) * tensorsPerPart, tensors.count)
@@ -139,7 +143,8 @@ extension GGUFWriter {
         header.append(UInt64(pairs.count))
         for pair in pairs {
             guard pair.key.utf8.count <= 65_535 else {
-                throw SwiftletError.invalidArgument(name: "key", reason: "a metadata key is longer than 65,535 bytes", remedy: "Shorten it.")
+                throw SwiftletError.invalidArgument(
+                    name: "key", reason: "a metadata key is longer than 65,535 bytes", remedy: "Shorten it.")
             }
             header.append(pair.key)
             try header.append(pair.value, key: pair.key)
@@ -153,7 +158,8 @@ extension GGUFWriter {
             header.append(UInt64(offset))
             let (end, overflow) = offset.addingReportingOverflow(tensor.byteCount)
             guard !overflow, end < Int.max - alignment else {
-                throw SwiftletError.invalidArgument(name: "tensors", reason: "they take more bytes than a file can have", remedy: "Split the model.")
+                throw SwiftletError.invalidArgument(
+                    name: "tensors", reason: "they take more bytes than a file can have", remedy: "Split the model.")
             }
             offset = (end + alignment - 1) / alignment * alignment
         }
@@ -174,7 +180,8 @@ extension GGUFWriter {
         guard let pair = pairs.first(where: { $0.key == Self.alignmentKey }) else { return Self.defaultAlignment }
         guard case .uint32(let value) = pair.value, value >= 8, value <= 1 << 20, value & (value - 1) == 0 else {
             throw SwiftletError.invalidArgument(
-                name: Self.alignmentKey, reason: "it must be a u32, a power of two between 8 and 1,048,576", remedy: "Use 32, the usual value.")
+                name: Self.alignmentKey, reason: "it must be a u32, a power of two between 8 and 1,048,576",
+                remedy: "Use 32, the usual value.")
         }
         return Int(value)
     }

@@ -59,7 +59,8 @@ public struct SafetensorsFile: Sendable {
     public func requiredTensor(named name: String) throws -> SafetensorsTensor {
         if let tensor = tensor(named: name) { return tensor }
         throw SwiftletError.malformed(
-            file: path, offset: 8, reason: "the file has no tensor '\(name)'", remedy: "Check that this is the right file, or export it again.")
+            file: path, offset: 8, reason: "the file has no tensor '\(name)'",
+            remedy: "Check that this is the right file, or export it again.")
     }
 
     private static func read(_ image: FileImage) throws -> ([(key: String, value: String)], [SafetensorsTensor]) {

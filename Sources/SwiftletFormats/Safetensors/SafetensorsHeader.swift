@@ -150,7 +150,9 @@ extension SafetensorsHeader {
         case UInt8(ascii: "t"): return [9]
         case UInt8(ascii: "u"):
             var code = try hexadecimal(start)
-            if (0xD800..<0xDC00).contains(code), position + 1 < end, bytes[position] == UInt8(ascii: "\\"), bytes[position + 1] == UInt8(ascii: "u") {
+            if (0xD800..<0xDC00).contains(code), position + 1 < end, bytes[position] == UInt8(ascii: "\\"),
+                bytes[position + 1] == UInt8(ascii: "u")
+            {
                 position += 2
                 let low = try hexadecimal(start)
                 guard (0xDC00..<0xE000).contains(low) else { throw malformed("half a surrogate pair", at: start) }
@@ -176,7 +178,9 @@ extension SafetensorsHeader {
     }
 
     private mutating func skipSpace() {
-        while position < end, case let byte = bytes[position], byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 { position += 1 }
+        while position < end, case let byte = bytes[position], byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 {
+            position += 1
+        }
     }
 
     private mutating func accept(_ character: Unicode.Scalar) -> Bool {

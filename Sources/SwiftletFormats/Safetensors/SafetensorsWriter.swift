@@ -28,7 +28,8 @@ public struct SafetensorsWriter {
                 remedy: "Pass the bytes of the whole tensor.")
         }
         guard names.insert(name).inserted else {
-            throw SwiftletError.invalidArgument(name: "name", reason: "the tensor name '\(name)' is taken", remedy: "Give each tensor its own name.")
+            throw SwiftletError.invalidArgument(
+                name: "name", reason: "the tensor name '\(name)' is taken", remedy: "Give each tensor its own name.")
         }
         tensors.append(Tensor(name: name, shape: shape, type: type, store: store))
     }
@@ -61,11 +62,13 @@ public struct SafetensorsWriter {
         for tensor in tensors {
             let (end, overflow) = offset.addingReportingOverflow(tensor.store.byteCount)
             guard !overflow else {
-                throw SwiftletError.invalidArgument(name: "tensors", reason: "they take more bytes than a file can have", remedy: "Split the model.")
+                throw SwiftletError.invalidArgument(
+                    name: "tensors", reason: "they take more bytes than a file can have", remedy: "Split the model.")
             }
             let shape = tensor.shape.dimensions.map(String.init).joined(separator: ",")
             members.append(
-                "\(Self.quoted(tensor.name)):{\"dtype\":\"\(tensor.type.safetensorsName)\",\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(end)]}")
+                "\(Self.quoted(tensor.name)):{\"dtype\":\"\(tensor.type.safetensorsName)\",\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(end)]}"
+            )
             offset = end
         }
         var bytes = Array("{\(members.joined(separator: ","))}".utf8)
