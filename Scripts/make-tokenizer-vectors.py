@@ -2,8 +2,8 @@
 """Makes Tests/SwiftletLanguageTests/Tokenizers/Vectors/*.json: what llama.cpp and Hugging Face's tokenizers make of tricky texts.
 
 Needs `pip install llama-cpp-python tokenizers gguf`. Run:
-    make-tokenizer-vectors.py FOLDER_OF_VOCABULARIES MODEL.gguf OUTPUT_FOLDER
-FOLDER_OF_VOCABULARIES holds ggml-vocab-*.gguf; MODEL.gguf is SmolLM2.
+    make-tokenizer-vectors.py OUTPUT_FOLDER FOLDER_OF_VOCABULARIES MODEL.gguf ...
+FOLDER_OF_VOCABULARIES holds ggml-vocab-*.gguf; the models are SmolLM2, Gemma 3 270M and stories260k.
 
 vocabularies.json: ids by llama.cpp for each vocabulary: texts as they are, and texts that spell special tokens, all four ways. For BERT, where
 llama.cpp decomposes only to the first scalar and takes spacing marks for accents, Hugging Face's answer is kept; on ASCII they must agree.
@@ -12,8 +12,9 @@ expressions cut the text by the published patterns below. "ids": the tokens by l
 pre-tokenizer as an override; Hugging Face must agree on all ASCII texts (beyond them llama.cpp approximates the classes of cased letters, so
 Hugging Face's answer is kept).
 """
-import json, os, random, sys
+import ctypes, json, os, random, sys
 from gguf import GGUFReader
+import llama_cpp
 from llama_cpp import Llama
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from tokenizers.normalizers import BertNormalizer
@@ -41,7 +42,7 @@ POOL = ["a", "B", "é", "É", "ж", "Ж", "中", "あ", "한", "ع", "न", "ि
 SPECIAL = [
     "<s>Hello</s>", "a</s>b", "<unk> <s> </s>", "<|endoftext|>x<|endoftext|>", "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
     "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>", "<|user|>\n Hi <|end|>\n<|assistant|>  x", "[CLS] a [MASK] b [SEP]",
-    "<|end|", "<<|im_end|>>", "<|im_end|><|im_end|>", " <s> ", "<0x0A> <0x41>", "<file_sep>x<reponame>y",
+    "<|end|", "<<|im_end|>>", "<|im_end|><|im_end|>", " <s> ", "<0x0A> <0x41>", "<start_of_turn>user\nHi<end_of_turn>\n", "<bos>a<unused5>\n\n\nb   c<h1></h1>", "<file_sep>x<reponame>y",
 ]
 CL100K = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 QWEN2 = CL100K.replace("{1,3}", "")
@@ -103,9 +104,16 @@ def ids(model, text, add_special=False, parse_special=False):
     return model.tokenize(text.encode(), add_bos=add_special, special=parse_special)
 
 
-def vocabularies(folder, model_path, texts):
+def piece(model, index):
+    """The bytes of a token; what the engine does not print (unused, undefined) is not compared."""
+    buffer = ctypes.create_string_buffer(1024)
+    count = llama_cpp.llama_token_to_piece(model._model.vocab, index, buffer, 1024, 0, True)
+    return buffer.raw[:count]
+
+
+def vocabularies(folder, model_paths, texts):
     result = {"texts": texts, "special": SPECIAL, "files": {}}
-    paths = sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".gguf")) + [model_path]
+    paths = sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".gguf")) + model_paths
     for path in paths:
         model = load(path)
         plain = [ids(model, text) for text in texts]
@@ -119,6 +127,8 @@ def vocabularies(folder, model_path, texts):
                     plain[index] = answer
         result["files"][os.path.basename(path)] = {
             "plain": plain,
+            "ends": [index for index in range(model.n_vocab()) if llama_cpp.llama_vocab_is_eog(model._model.vocab, index)],
+            "bytes": digest(byte for index in range(0, model.n_vocab(), 5) for byte in piece(model, index) + b"\0"),
             "special": [[ids(model, text, add, parse) for add in (False, True) for parse in (False, True)] for text in SPECIAL],
         }
     return result
@@ -171,13 +181,13 @@ def pretokenizers(path, texts):
 
 
 def main():
-    folder, model_path, output = sys.argv[1:]
+    output, folder, *model_paths = sys.argv[1:]
     os.makedirs(output, exist_ok=True)
     def write(name, value):
         with open(os.path.join(output, name), "w") as file:
             json.dump(value, file, ensure_ascii=True, separators=(",", ":"))
             file.write("\n")
-    write("vocabularies.json", vocabularies(folder, model_path, TEXTS + random_texts(20)))
+    write("vocabularies.json", vocabularies(folder, model_paths, TEXTS + random_texts(20)))
     write("pretokenizers.json", pretokenizers(os.path.join(folder, "ggml-vocab-gpt-2.gguf"), TEXTS + random_texts(90)))
 
 

@@ -143,7 +143,10 @@ final class TokenizerTables: Sendable {
     /// The value of `<0x0A>`.
     private static func byteValue(_ text: UnsafeRawBufferPointer) -> UInt8? {
         guard text.count == 6, text[0] == 0x3C, text[1] == 0x30, text[2] == 0x78, text[5] == 0x3E else { return nil }
-        return UInt8(String(decoding: text[3..<5], as: UTF8.self), radix: 16)
+        guard let high = Character(Unicode.Scalar(text[3])).hexDigitValue, let low = Character(Unicode.Scalar(text[4])).hexDigitValue else {
+            return nil
+        }
+        return UInt8(high << 4 | low)
     }
 
     private static func addedTokens(_ vocabulary: TokenizerVocabulary, _ types: [TokenType]) -> AddedTokens {
@@ -171,7 +174,7 @@ final class TokenizerTables: Sendable {
             var session = MergeSession(model, base: base, textEnd: count, output: output)
             defer { session.deallocate() }
             let scanner = PieceScanner(base: base)
-            forEachFragment(base, count: count, parseSpecial: parseSpecial) { start, end, _ in
+            forEachFragment(base, count: count, parseSpecial: parseSpecial) { start, end in
                 pre.split(scanner, from: start, to: end, into: &session)
             } token: {
                 session.append($0)
@@ -179,15 +182,15 @@ final class TokenizerTables: Sendable {
             return session.output
         case .sentencePiece(let model):
             var output = output
-            forEachFragment(base, count: count, parseSpecial: parseSpecial) { start, end, isFirst in
-                output = encode(model, base, start, end, prefix: isFirst && prefixesSpace, output: output)
+            forEachFragment(base, count: count, parseSpecial: parseSpecial) { start, end in
+                output = encode(model, base, start, end, output: output)
             } token: {
                 output.append($0)
             }
             return output
         case .wordPiece(let model):
             var output = output
-            forEachFragment(base, count: count, parseSpecial: parseSpecial) { start, end, _ in
+            forEachFragment(base, count: count, parseSpecial: parseSpecial) { start, end in
                 model.encode(base, from: start, to: end, into: &output)
             } token: {
                 output.append($0)
@@ -196,14 +199,12 @@ final class TokenizerTables: Sendable {
         }
     }
 
-    /// Encodes a fragment with SentencePiece: a space before it when wanted, and "▁" in the text taken for the space it stands for.
-    private func encode(
-        _ model: SentencePieceModel, _ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int, prefix: Bool, output: [Int32]
-    ) -> [Int32] {
+    /// Encodes a fragment with SentencePiece: a space before it when the model wants one, and "▁" in the text taken for the space it stands for.
+    private func encode(_ model: SentencePieceModel, _ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int, output: [Int32]) -> [Int32] {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: end - start + 1) { buffer in
             guard let text = buffer.baseAddress else { return output }
-            if prefix { text[0] = 0x20 }
-            let offset = prefix ? 1 : 0
+            if prefixesSpace { text[0] = 0x20 }
+            let offset = prefixesSpace ? 1 : 0
             let written = Self.copyUnescaping(UnsafeRawBufferPointer(start: base + start, count: end - start), to: text + offset)
             var session = MergeSession(model, base: text, textEnd: written + offset, output: output)
             defer { session.deallocate() }
@@ -212,20 +213,19 @@ final class TokenizerTables: Sendable {
         }
     }
 
-    /// Cuts the text at special tokens, in order. `text` gets each fragment between them, and whether it is at the start or behind one.
+    /// Cuts the text at special tokens, in order. `text` gets each fragment between them: it is at the start or behind a special token.
     private func forEachFragment(
-        _ base: UnsafePointer<UInt8>, count: Int, parseSpecial: Bool, text: (_ start: Int, _ end: Int, _ isFirst: Bool) -> Void,
-        token: (Int32) -> Void
+        _ base: UnsafePointer<UInt8>, count: Int, parseSpecial: Bool, text: (_ start: Int, _ end: Int) -> Void, token: (Int32) -> Void
     ) {
         var start = 0
         while start < count {
             guard let (matchStart, match) = added.first(base, from: start, to: count, parseSpecial: parseSpecial) else {
-                text(start, count, true)
+                text(start, count)
                 return
             }
             var end = matchStart
             if match.trim.contains(.left) { while end > start, Self.isSpace(base[end - 1]) { end -= 1 } }
-            if end > start { text(start, end, true) }
+            if end > start { text(start, end) }
             token(match.id)
             start = match.end
             if match.trim.contains(.right) { while start < count, Self.isSpace(base[start]) { start += 1 } }

@@ -12,15 +12,16 @@ enum Fixtures {
     static let vocabularyFolder = sharedData.appending(path: "tokenizers").path
     static let englishText = sharedData.appending(path: "text/wiki.test.raw").path
 
-    /// Places where the default model may be: an environment variable, the cache of `swiftlet pull`, a temporary folder.
-    static let smolLM2: String? = {
-        let name = "SmolLM2-135M-Instruct.Q4_1.gguf"
+    static let smolLM2 = path(of: "SmolLM2-135M-Instruct.Q4_1.gguf")
+
+    /// Where a model or vocabulary is: beside the checkout, in the folder that SWIFTLET_TEST_MODELS names, or in the cache of `swiftlet pull`.
+    static func path(of name: String) -> String? {
         let environment = ProcessInfo.processInfo.environment
-        var places = [environment["SWIFTLET_TEST_MODEL"]].compactMap { $0 }
-        if let home = environment["HOME"] { places.append(home + "/.cache/swiftlet/" + name) }
-        places.append(FileManager.default.temporaryDirectory.appending(path: "models/" + name).path)
-        return places.first { FileManager.default.fileExists(atPath: $0) }
-    }()
+        var folders = [vocabularyFolder, sharedData.appending(path: "models").path]
+        if let folder = environment["SWIFTLET_TEST_MODELS"] { folders.append(folder) }
+        if let home = environment["HOME"] { folders.append(home + "/.cache/swiftlet") }
+        return folders.map { $0 + "/" + name }.first { FileManager.default.fileExists(atPath: $0) }
+    }
 
     static var hasVocabularies: Bool { FileManager.default.fileExists(atPath: vocabularyFolder) }
 
@@ -29,12 +30,11 @@ enum Fixtures {
         return names.filter { $0.hasSuffix(".gguf") }.sorted()
     }
 
-    static func path(ofVocabulary name: String) -> String {
-        if let smolLM2, smolLM2.hasSuffix("/" + name) { return smolLM2 }
-        return vocabularyFolder + "/" + name
-    }
+    static func path(ofVocabulary name: String) -> String { vocabularyFolder + "/" + name }
 
-    static func tokenizer(_ name: String) throws -> Tokenizer { try Tokenizer.load(from: GGUFFile(path: path(ofVocabulary: name))) }
+    static func tokenizer(_ name: String) throws -> Tokenizer {
+        try Tokenizer.load(from: GGUFFile(path: path(of: name) ?? path(ofVocabulary: name)))
+    }
 
     static func vectors<Value: Decodable>(_ name: String, as type: Value.Type) throws -> Value {
         try JSONDecoder().decode(type, from: Data(contentsOf: testFolder.appending(path: "Vectors/" + name)))
@@ -43,7 +43,7 @@ enum Fixtures {
     // MARK: - Small vocabularies
 
     /// A byte-level vocabulary of the 256 bytes, the given merges and what they make, and the given special tokens.
-    static func bytePair(merges: [String] = [], control: [String] = [], userDefined: [String] = [], pre: String = "gpt-2") -> TokenizerVocabulary {
+    static func bytePair(merges: [String] = [], control: [String] = [], userDefined: [String] = [], pre: String = "gpt-2", bos: Bool = false) -> TokenizerVocabulary {
         var tokens = byteAlphabet
         for merge in merges { tokens.append(merge.split(separator: " ").joined()) }
         var types = Array(repeating: Int(TokenType.normal.rawValue), count: tokens.count)
@@ -53,6 +53,7 @@ enum Fixtures {
         vocabulary.types = types
         vocabulary.merges = GGUFStrings(merges)
         vocabulary.preTokenizer = pre
+        if bos { vocabulary.bos = 0 }
         return vocabulary
     }
 

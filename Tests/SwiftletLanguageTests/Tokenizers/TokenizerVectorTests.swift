@@ -27,6 +27,10 @@ import Testing
             let plain: [[Int32]]
             /// In order: neither, parse, add, add and parse.
             let special: [[[Int32]]]
+            /// All tokens that end a generation.
+            let ends: [Int32]
+            /// Digest of the bytes of every fifth token, each followed by a zero.
+            let bytes: String
         }
         let texts: [String]
         let special: [String]
@@ -38,12 +42,16 @@ import Testing
         let vectors = try Fixtures.vectors("vocabularies.json", as: Vocabularies.self)
         var checked = 0
         for (name, answers) in vectors.files.sorted(by: { $0.key < $1.key }) {
-            guard FileManager.default.fileExists(atPath: Fixtures.path(ofVocabulary: name)) else { continue }
+            guard Fixtures.path(of: name) != nil else { continue }
             let tokenizer = try Fixtures.tokenizer(name)
             for (text, expected) in zip(vectors.texts, answers.plain) {
                 #expect(tokenizer.encode(text, addSpecial: false) == expected, "\(name): \(text.debugDescription)")
                 checked += 1
             }
+            #expect(tokenizer.endOfGeneration.sorted() == answers.ends, "\(name)")
+            var bytes: [UInt32] = []
+            for id in stride(from: Int32(0), to: Int32(tokenizer.count), by: 5) { bytes += tokenizer.bytes(of: id).map { UInt32($0) } + [0] }
+            #expect(digest(bytes) == answers.bytes, "\(name)")
             for (text, expected) in zip(vectors.special, answers.special) {
                 let found = [(false, false), (false, true), (true, false), (true, true)].map {
                     tokenizer.encode(text, addSpecial: $0.0, parseSpecial: $0.1)
