@@ -22,7 +22,9 @@ enum ByteAlphabet {
     /// Decodes `text` into `output`, which has room for as many bytes. Returns how many were written,
     /// or nil when some character stands for no byte.
     @inline(__always)
-    static func decode(_ text: UnsafeRawBufferPointer, _ table: UnsafeBufferPointer<Int16>, into output: UnsafeMutablePointer<UInt8>) -> Int? {
+    static func decode(_ text: UnsafeRawBufferPointer, _ table: UnsafeBufferPointer<Int16>, into output: UnsafeMutablePointer<UInt8>)
+        -> Int?
+    {
         var index = 0
         var written = 0
         let count = text.count

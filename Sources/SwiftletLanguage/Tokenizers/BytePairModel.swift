@@ -12,7 +12,9 @@ struct BytePairModel: MergeModel, Sendable {
 
     /// Builds the merges of `vocabulary` over `table`. Throws `SwiftletError.malformed` when they are missing or name an unknown token.
     init(_ vocabulary: TokenizerVocabulary, table: TokenTable, takesWholePieces: Bool) throws {
-        guard let lines = vocabulary.merges else { throw vocabulary.malformed("merges", "a gpt2 tokenizer needs merges, and the file has none") }
+        guard let lines = vocabulary.merges else {
+            throw vocabulary.malformed("merges", "a gpt2 tokenizer needs merges, and the file has none")
+        }
         guard lines.count < MergeTable.maximumMerges, table.count < MergeTable.maximumTokens else {
             throw vocabulary.unsupported("merges", "\(lines.count) merges of \(table.count) tokens are more than the table holds")
         }
@@ -48,7 +50,8 @@ struct BytePairModel: MergeModel, Sendable {
                 let made = table.id(of: buffer, count: left + right)
                 guard leftID >= 0, rightID >= 0, made >= 0 else {
                     throw vocabulary.malformed(
-                        "merges", "merge \(rank) '\(lines.string(at: rank).prefix(80))' names or makes a token that is not in the vocabulary")
+                        "merges",
+                        "merge \(rank) '\(lines.string(at: rank).prefix(80))' names or makes a token that is not in the vocabulary")
                 }
                 merges.insert(leftID, rightID, rank: rank, makes: made)
             }

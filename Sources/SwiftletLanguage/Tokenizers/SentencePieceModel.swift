@@ -34,9 +34,13 @@ struct SentencePieceModel: MergeModel, Sendable {
 
     /// Throws `SwiftletError.malformed` when the scores are missing, of another number than the tokens, or not numbers.
     init(_ vocabulary: TokenizerVocabulary, table: TokenTable, types: [TokenType], byteTokens: ByteTokens, unknown: Int32?) throws {
-        guard let scores = vocabulary.scores else { throw vocabulary.malformed("scores", "a llama tokenizer needs scores, and the file has none") }
+        guard let scores = vocabulary.scores else {
+            throw vocabulary.malformed("scores", "a llama tokenizer needs scores, and the file has none")
+        }
         guard scores.count == table.count else { throw vocabulary.malformed("scores", "\(scores.count) scores for \(table.count) tokens") }
-        if let index = scores.firstIndex(where: \.isNaN) { throw vocabulary.malformed("scores", "the score of token \(index) is not a number") }
+        if let index = scores.firstIndex(where: \.isNaN) {
+            throw vocabulary.malformed("scores", "the score of token \(index) is not a number")
+        }
         self.table = table
         self.byteTokens = byteTokens
         self.unknown = unknown ?? TokenTable.missing
@@ -93,7 +97,9 @@ struct SentencePieceModel: MergeModel, Sendable {
     }
 
     @inline(__always)
-    func joined(_ rank: UInt32, _ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int32 { table.id(of: base + start, count: end - start) }
+    func joined(_ rank: UInt32, _ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int32 {
+        table.id(of: base + start, count: end - start)
+    }
 
     @inline(__always)
     func whole(_ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int32 { TokenTable.missing }

@@ -89,7 +89,8 @@ final class TokenTable: @unchecked Sendable {
         let value = hash(bytes + start, byteCount)
         var slot = Int(truncatingIfNeeded: value) & slotMask
         while slots[slot] != 0 {
-            if slots[slot] >> 32 == value >> 32, matches(Int32(truncatingIfNeeded: slots[slot] & 0xFFFF_FFFF) - 1, bytes + start, byteCount) {
+            if slots[slot] >> 32 == value >> 32, matches(Int32(truncatingIfNeeded: slots[slot] & 0xFFFF_FFFF) - 1, bytes + start, byteCount)
+            {
                 return
             }
             slot = (slot + 1) & slotMask

@@ -62,7 +62,9 @@ public struct Tokenizer: Sendable {
         var text = text
         return text.withUTF8 { bytes in
             guard let base = bytes.baseAddress, !bytes.isEmpty else { return nil }
-            if let found = tables.added.first(base, from: 0, to: bytes.count, parseSpecial: true), found.start == 0, found.match.end == bytes.count {
+            if let found = tables.added.first(base, from: 0, to: bytes.count, parseSpecial: true), found.start == 0,
+                found.match.end == bytes.count
+            {
                 return found.match.id
             }
             let id = tables.tokens.id(of: base, count: bytes.count)

@@ -55,7 +55,8 @@ final class TokenizerTables: Sendable {
         prefixesSpace = kind == .wordPiece || (kind == .sentencePiece && vocabulary.addSpacePrefix ?? true)
         if addsBos, special.bos == nil { throw vocabulary.malformed("add_bos_token", "the token to add, bos_token_id, is not set") }
         if addsEos, (kind == .wordPiece ? special.separator : special.eos) == nil {
-            throw vocabulary.malformed("add_eos_token", "the token to add, \(kind == .wordPiece ? "seperator" : "eos")_token_id, is not set")
+            throw vocabulary.malformed(
+                "add_eos_token", "the token to add, \(kind == .wordPiece ? "seperator" : "eos")_token_id, is not set")
         }
     }
 
@@ -90,7 +91,8 @@ final class TokenizerTables: Sendable {
                     table.append(count: text.count, searchable: kind == .bytePair && isPrintableASCII(text))
                 case .byte where kind != .bytePair:
                     guard let byte = byteValue(text) else {
-                        throw vocabulary.malformed("tokens", "the byte token \(id) '\(texts.string(at: id).prefix(80))' is not <0x00> to <0xFF>")
+                        throw vocabulary.malformed(
+                            "tokens", "the byte token \(id) '\(texts.string(at: id).prefix(80))' is not <0x00> to <0xFF>")
                     }
                     output[0] = byte
                     byteTokens[byte] = Int32(id)

@@ -108,6 +108,7 @@ package struct TokenizerVocabulary: Sendable {
     /// The error for a tokenizer that this version does not implement.
     func unsupported(_ key: String, _ reason: String) -> SwiftletError {
         .unsupported(
-            file: source, place: "tokenizer.ggml.\(key)", reason: reason, remedy: "Use a model with another tokenizer, or a newer version of Swiftlet.")
+            file: source, place: "tokenizer.ggml.\(key)", reason: reason,
+            remedy: "Use a model with another tokenizer, or a newer version of Swiftlet.")
     }
 }

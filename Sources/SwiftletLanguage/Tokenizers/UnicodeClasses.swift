@@ -80,7 +80,9 @@ final class UnicodeClassTable: @unchecked Sendable {
     }
 
     /// The class with a number of UnicodeTables.swift: its bit, but for unassigned scalars, which have number 10.
-    private static func classes(_ number: Int) -> UnicodeClasses { number == 10 ? .unassigned : UnicodeClasses(rawValue: 1 << UInt16(number)) }
+    private static func classes(_ number: Int) -> UnicodeClasses {
+        number == 10 ? .unassigned : UnicodeClasses(rawValue: 1 << UInt16(number))
+    }
 
     /// The classes of the 128 ASCII scalars, for scanners.
     var ascii: UnsafePointer<UnicodeClasses> { classes + Int(blocks[0]) }

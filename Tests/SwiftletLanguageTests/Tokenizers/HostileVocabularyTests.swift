@@ -102,7 +102,10 @@ import Testing
     /// Random vocabularies of every kind either throw a `SwiftletError` or encode and decode without a trap.
     @Test func randomVocabularies() {
         var generator = SeededGenerator(seed: 99)
-        let texts = ["a", "b", "ab", "▁", "▁a", "Ġ", "Ġa", "<0x41>", "<0x", "", "中", "é", "<|im_end|>", "</s>", "[CLS]", " ", "\n", "aab", "[PAD]", "#a"]
+        let texts = [
+            "a", "b", "ab", "▁", "▁a", "Ġ", "Ġa", "<0x41>", "<0x", "", "中", "é", "<|im_end|>", "</s>", "[CLS]", " ", "\n", "aab", "[PAD]",
+            "#a",
+        ]
         var built = 0
         for _ in 0..<4000 {
             let count = Int.random(in: 0...14, using: &generator)

@@ -42,7 +42,9 @@ import Testing
         while true {
             var best: (rank: Int, index: Int)?
             for index in symbols.indices.dropLast() {
-                if let rank = merges.firstIndex(of: symbols[index] + " " + symbols[index + 1]), rank < best?.rank ?? .max { best = (rank, index) }
+                if let rank = merges.firstIndex(of: symbols[index] + " " + symbols[index + 1]), rank < best?.rank ?? .max {
+                    best = (rank, index)
+                }
             }
             guard let best else { return symbols }
             symbols.replaceSubrange(best.index...best.index + 1, with: [symbols[best.index] + symbols[best.index + 1]])
@@ -59,10 +61,13 @@ import Testing
         }
     }
 
-    @Test(.enabled(if: Fixtures.hasVocabularies, "needs ../shared/data/tokenizers"), arguments: [
-        "ggml-vocab-gpt-2.gguf", "ggml-vocab-llama-bpe.gguf", "ggml-vocab-qwen2.gguf", "ggml-vocab-llama-spm.gguf", "ggml-vocab-phi-3.gguf",
-        "ggml-vocab-bert-bge.gguf",
-    ])
+    @Test(
+        .enabled(if: Fixtures.hasVocabularies, "needs ../shared/data/tokenizers"),
+        arguments: [
+            "ggml-vocab-gpt-2.gguf", "ggml-vocab-llama-bpe.gguf", "ggml-vocab-qwen2.gguf", "ggml-vocab-llama-spm.gguf",
+            "ggml-vocab-phi-3.gguf",
+            "ggml-vocab-bert-bge.gguf",
+        ])
     func randomTextIsSafeAndComesBack(name: String) throws {
         let tokenizer = try Fixtures.tokenizer(name)
         var generator = SeededGenerator(seed: 7)
@@ -86,9 +91,11 @@ import Testing
     // MARK: - SentencePiece
 
     @Test func highestScoreJoinsFirstAndTheRestIsBytes() throws {
-        let tokenizer = try Tokenizer(Fixtures.sentencePiece([
-            ("▁", -1), ("h", -9), ("e", -9), ("l", -9), ("o", -9), ("he", -3), ("el", -2), ("hel", -5), ("lo", -4), ("▁h", -6), ("▁he", -7),
-        ]))
+        let tokenizer = try Tokenizer(
+            Fixtures.sentencePiece([
+                ("▁", -1), ("h", -9), ("e", -9), ("l", -9), ("o", -9), ("he", -3), ("el", -2), ("hel", -5), ("lo", -4), ("▁h", -6),
+                ("▁he", -7),
+            ]))
         // "el" is best, then "lo"; "hel" joins next and nothing joins "▁" to it.
         #expect(pieces(tokenizer, "hello") == [" ", "hel", "lo"])
         #expect(pieces(tokenizer, "he") == [" he"])
@@ -174,7 +181,9 @@ import Testing
         let tokenizer = try Tokenizer(Fixtures.bytePair())
         var generator = SeededGenerator(seed: 5)
         // Bytes that begin, continue and break characters.
-        let bytes: [UInt8] = [0x41, 0x80, 0xBF, 0xC0, 0xC2, 0xC3, 0xE0, 0xE2, 0xED, 0xA0, 0x9F, 0x90, 0x8F, 0xF0, 0xF4, 0xF5, 0xFF, 0x96, 0x81]
+        let bytes: [UInt8] = [
+            0x41, 0x80, 0xBF, 0xC0, 0xC2, 0xC3, 0xE0, 0xE2, 0xED, 0xA0, 0x9F, 0x90, 0x8F, 0xF0, 0xF4, 0xF5, 0xFF, 0x96, 0x81,
+        ]
         for _ in 0..<3000 {
             let sequence = (0..<Int.random(in: 0...12, using: &generator)).map { _ in bytes.randomElement(using: &generator) ?? 0 }
             var decoder = StreamingDecoder(tokenizer)
@@ -202,9 +211,12 @@ import Testing
     @Test(.timeLimit(.minutes(1)), arguments: ["a", " ", "\n", "ab", "1", "!", "é", "中", "\u{301}", "A", "<", "'", "\u{0}", " \n"])
     func longRunsTakeLinearTime(unit: String) throws {
         let text = String(repeating: unit, count: 60_000 / unit.utf8.count)
-        for pre in ["gpt-2", "smollm", "llama-bpe", "gpt-4o", "deepseek-v3", "deepseek-coder", "deepseek-llm", "falcon", "bloom", "default"] {
+        for pre in [
+            "gpt-2", "smollm", "llama-bpe", "gpt-4o", "deepseek-v3", "deepseek-coder", "deepseek-llm", "falcon", "bloom", "default",
+        ] {
             let tokenizer = try Tokenizer(
-                Fixtures.bytePair(merges: ["a a", "aa aa", "aaaa aaaa", "Ġ Ġ", "ĠĠ ĠĠ", "a b", "ab ab", "Ã ©"], userDefined: ["<<<<x"], pre: pre,
+                Fixtures.bytePair(
+                    merges: ["a a", "aa aa", "aaaa aaaa", "Ġ Ġ", "ĠĠ ĠĠ", "a b", "ab ab", "Ã ©"], userDefined: ["<<<<x"], pre: pre,
                     bos: true))
             #expect(tokenizer.decode(tokenizer.encode(text, addSpecial: false)) == text, "\(pre)")
         }

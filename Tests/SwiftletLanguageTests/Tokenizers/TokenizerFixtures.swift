@@ -43,7 +43,9 @@ enum Fixtures {
     // MARK: - Small vocabularies
 
     /// A byte-level vocabulary of the 256 bytes, the given merges and what they make, and the given special tokens.
-    static func bytePair(merges: [String] = [], control: [String] = [], userDefined: [String] = [], pre: String = "gpt-2", bos: Bool = false) -> TokenizerVocabulary {
+    static func bytePair(
+        merges: [String] = [], control: [String] = [], userDefined: [String] = [], pre: String = "gpt-2", bos: Bool = false
+    ) -> TokenizerVocabulary {
         var tokens = byteAlphabet
         for merge in merges { tokens.append(merge.split(separator: " ").joined()) }
         var types = Array(repeating: Int(TokenType.normal.rawValue), count: tokens.count)

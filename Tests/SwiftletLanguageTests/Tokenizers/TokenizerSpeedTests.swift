@@ -56,9 +56,11 @@ import Testing
     }
 
     /// 49,152 tokens and 48,900 merges: 25 ms promised. 262,144 SentencePiece tokens: 100 ms promised. Twice that on a busy machine.
-    @Test(.enabled(if: isReady, "needs a release build and the default model"), arguments: [
-        ("SmolLM2-135M-Instruct.Q4_1.gguf", 0.025), ("gemma-3-270m-q4_k_m.gguf", 0.1),
-    ])
+    @Test(
+        .enabled(if: isReady, "needs a release build and the default model"),
+        arguments: [
+            ("SmolLM2-135M-Instruct.Q4_1.gguf", 0.025), ("gemma-3-270m-q4_k_m.gguf", 0.1),
+        ])
     func tablesOfModels(name: String, promise: Double) throws {
         guard let path = Fixtures.path(of: name) else { return }
         let file = try GGUFFile(path: path)

@@ -50,7 +50,9 @@ import Testing
             }
             #expect(tokenizer.endOfGeneration.sorted() == answers.ends, "\(name)")
             var bytes: [UInt32] = []
-            for id in stride(from: Int32(0), to: Int32(tokenizer.count), by: 5) { bytes += tokenizer.bytes(of: id).map { UInt32($0) } + [0] }
+            for id in stride(from: Int32(0), to: Int32(tokenizer.count), by: 5) {
+                bytes += tokenizer.bytes(of: id).map { UInt32($0) } + [0]
+            }
             #expect(digest(bytes) == answers.bytes, "\(name)")
             for (text, expected) in zip(vectors.special, answers.special) {
                 let found = [(false, false), (false, true), (true, false), (true, true)].map {
