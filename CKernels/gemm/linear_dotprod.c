@@ -1,0 +1,171 @@
+// Integer-panel linear kernels for Arm with the dot-product extension.
+//
+// One 64-byte group of a panel is four registers: lane n of register v holds 4 consecutive k of output row 4v + n. SDOT by element multiplies
+// it with one 32-bit lane of an activation register, so 16 activations are loaded once and used lane by lane. SDOT wants signed weights:
+// 8-bit numbers have their top bit flipped (u − 128), nibbles are signed as they are; the rest of the zero point goes with the activation sums.
+// The arithmetic and its order are those of linear_scalar.c, bit for bit.
+#include "gemm/rows.h"
+
+#if defined(__aarch64__)
+
+#include "gemm/layout.h"
+
+#include <arm_neon.h>
+
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+
+#define CK_INLINE static inline __attribute__((always_inline))
+
+enum { row_tile = 2, columns4 = CK_PANEL_ROWS / 4 };
+
+// The 16 weights (4 output rows × 4 k) of register v of group g, signed.
+CK_INLINE int8x16_t weights_of(const uint8_t *quants, int g, int v, ck_panel_format format) {
+    if (ck_panel_is_nibble(format)) {
+        const uint8x16_t line = vld1q_u8(quants + 64 * (g % 4) + 16 * v);
+        return vreinterpretq_s8_u8(g < 4 ? vandq_u8(line, vdupq_n_u8(15)) : vshrq_n_u8(line, 4));
+    }
+    return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(quants + 64 * g + 16 * v), vdupq_n_u8(0x80)));
+}
+
+CK_INLINE int32x4_t dot_lane(int32x4_t sum, int8x16_t weights, int8x16_t activations, int lane) {
+    switch (lane) {
+    case 0: return vdotq_laneq_s32(sum, weights, activations, 0);
+    case 1: return vdotq_laneq_s32(sum, weights, activations, 1);
+    case 2: return vdotq_laneq_s32(sum, weights, activations, 2);
+    default: return vdotq_laneq_s32(sum, weights, activations, 3);
+    }
+}
+
+CK_INLINE float32x4_t four_halves(const uint8_t *halves) {
+    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16((const uint16_t *)(const void *)halves)));
+}
+
+// What the signed weights are off by: value − stored, as a multiple of the activation sum.
+CK_INLINE int32_t offset_of(ck_panel_format format) {
+    const int signed_bias = ck_panel_is_nibble(format) ? 0 : 128;
+    return signed_bias - ck_panel_zero(format);
+}
+
+CK_INLINE void tile(const ck_linear_args *args, const uint8_t *panel, int64_t first_row, int64_t column, ck_panel_format format, ck_activation_format terms, int count) {
+    const int64_t k = args->k, valid = args->columns - column;
+    const int parts = ck_panel_parts(format), groups = 8 / parts;
+    const size_t block_bytes = ck_panel_block_bytes(format), quant_offset = ck_panel_quant_offset(format), low_offset = ck_activation_low_offset(k);
+    const size_t record_offset = ck_activation_block_offset(terms, k);
+    const uint8_t *block = panel + ck_panel_header_bytes;
+    float32x4_t total[row_tile][columns4];
+#pragma clang loop unroll(full)
+    for (int m = 0; m < count; m++) {
+#pragma clang loop unroll(full)
+        for (int v = 0; v < columns4; v++) total[m][v] = vdupq_n_f32(0);
+    }
+    for (int64_t b = 0; b < k / CK_BLOCK; b++, block += block_bytes) {
+        const ck_activation_block *record[row_tile];
+        int8x16_t high[row_tile][2], low[row_tile][2];
+#pragma clang loop unroll(full)
+        for (int m = 0; m < count; m++) {
+            const uint8_t *row = (const uint8_t *)args->activations + args->activation_stride_bytes * (size_t)(first_row + m);
+            const int8_t *numbers = (const int8_t *)row + CK_BLOCK * b;
+            record[m] = (const ck_activation_block *)(const void *)(row + record_offset) + b;
+#pragma clang loop unroll(full)
+            for (int half = 0; half < 2; half++) {
+                high[m][half] = vld1q_s8(numbers + 16 * half);
+                if (terms == CK_ACT_Q15) low[m][half] = vld1q_s8(numbers + low_offset + 16 * half);
+            }
+        }
+#pragma clang loop unroll(full)
+        for (int part = 0; part < parts; part++) {
+#pragma clang loop unroll(full)
+            for (int v = 0; v < columns4; v++) {
+                int32x4_t top[row_tile], bottom[row_tile];
+#pragma clang loop unroll(full)
+                for (int m = 0; m < count; m++) top[m] = bottom[m] = vdupq_n_s32(0);
+#pragma clang loop unroll(full)
+                for (int g = groups * part; g < groups * (part + 1); g++) {
+                    const int8x16_t weights = weights_of(block + quant_offset, g, v, format);
+#pragma clang loop unroll(full)
+                    for (int m = 0; m < count; m++) {
+                        top[m] = dot_lane(top[m], weights, high[m][g / 4], g % 4);
+                        if (terms == CK_ACT_Q15) bottom[m] = dot_lane(bottom[m], weights, low[m][g / 4], g % 4);
+                    }
+                }
+                const float32x4_t scale = four_halves(block + 32 * part + 8 * v);
+#pragma clang loop unroll(full)
+                for (int m = 0; m < count; m++) {
+                    const int32_t sum = parts == 2 ? record[m]->half_sum[part] : record[m]->sum;
+                    int32x4_t exact = terms == CK_ACT_Q15 ? vaddq_s32(vshlq_n_s32(top[m], 7), bottom[m]) : top[m];
+                    if (offset_of(format) != 0) exact = vaddq_s32(exact, vdupq_n_s32(offset_of(format) * sum));
+                    total[m][v] = vfmaq_f32(total[m][v], vcvtq_f32_s32(exact), vmulq_n_f32(scale, record[m]->scale));
+                }
+            }
+        }
+#pragma clang loop unroll(full)
+        for (int part = 0; part < parts && ck_panel_has_minimum(format); part++) {
+#pragma clang loop unroll(full)
+            for (int v = 0; v < columns4; v++) {
+                const float32x4_t minimum = four_halves(block + 32 * (parts + part) + 8 * v);
+#pragma clang loop unroll(full)
+                for (int m = 0; m < count; m++) {
+                    total[m][v] = vfmaq_n_f32(total[m][v], minimum, parts == 2 ? record[m]->scaled_half_sum[part] : record[m]->scaled_sum);
+                }
+            }
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int m = 0; m < count; m++) {
+        float *output = args->output + (first_row + m) * args->output_stride + column;
+#pragma clang loop unroll(full)
+        for (int v = 0; v < columns4; v++) {
+            const float32x4_t values = vmulq_f32(total[m][v], vld1q_f32((const float *)(const void *)panel + 4 * v));
+            if (valid >= 4 * (v + 1)) {
+                vst1q_f32(output + 4 * v, values);
+            } else {
+                float buffer[4];
+                vst1q_f32(buffer, values);
+                for (int64_t i = 4 * v; i < valid; i++) output[i] = buffer[i - 4 * v];
+            }
+        }
+    }
+}
+
+// Panels outside, row tiles inside: a panel is read from memory once.
+CK_INLINE void integer(const ck_linear_args *args, ck_panel_format format, ck_activation_format terms) {
+    for (int64_t p = 0; p < args->panel_count; p++) {
+        const uint8_t *panel = (const uint8_t *)args->panels + args->panel_stride_bytes * (size_t)p;
+        int64_t m = 0;
+        for (; m + row_tile <= args->rows; m += row_tile) tile(args, panel, m, p * CK_PANEL_ROWS, format, terms, row_tile);
+        if (m < args->rows) tile(args, panel, m, p * CK_PANEL_ROWS, format, terms, 1);
+    }
+}
+
+static void q4_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q4, CK_ACT_Q8); }
+static void q4_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q4, CK_ACT_Q15); }
+static void q4m_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q4M, CK_ACT_Q8); }
+static void q4m_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q4M, CK_ACT_Q15); }
+static void q8_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q8, CK_ACT_Q8); }
+static void q8_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q8, CK_ACT_Q15); }
+static void q8m_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q8M, CK_ACT_Q8); }
+static void q8m_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q8M, CK_ACT_Q15); }
+static void q8s16_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q8S16, CK_ACT_Q8); }
+static void q8s16_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q8S16, CK_ACT_Q15); }
+static void q8s16m_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q8S16M, CK_ACT_Q8); }
+static void q8s16m_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q8S16M, CK_ACT_Q15); }
+
+#pragma clang attribute pop
+
+static const ck_linear_row rows[] = {
+    {"linear_q4_q8_dotprod", CK_ISA_NEON | CK_ISA_DOTPROD, CK_PANEL_Q4, CK_ACT_Q8, row_tile, ck_any_rows, q4_q8},
+    {"linear_q4_q15_dotprod", CK_ISA_NEON | CK_ISA_DOTPROD, CK_PANEL_Q4, CK_ACT_Q15, row_tile, ck_any_rows, q4_q15},
+    {"linear_q4m_q8_dotprod", CK_ISA_NEON | CK_ISA_DOTPROD, CK_PANEL_Q4M, CK_ACT_Q8, row_tile, ck_any_rows, q4m_q8},
+    {"linear_q4m_q15_dotprod", CK_ISA_NEON | CK_ISA_DOTPROD, CK_PANEL_Q4M, CK_ACT_Q15, row_tile, ck_any_rows, q4m_q15},
+    {"linear_q8_q8_dotprod", CK_ISA_NEON | CK_ISA_DOTPROD, CK_PANEL_Q8, CK_ACT_Q8, row_tile, ck_any_rows, q8_q8},
+    {"linear_q8_q15_dotprod", CK_ISA_NEON | CK_ISA_DOTPROD, CK_PANEL_Q8, CK_ACT_Q15, row_tile, ck_any_rows, q8_q15},
+    {"linear_q8m_q8_dotprod", CK_ISA_NEON | CK_ISA_DOTPROD, CK_PANEL_Q8M, CK_ACT_Q8, row_tile, ck_any_rows, q8m_q8},
+    {"linear_q8m_q15_dotprod", CK_ISA_NEON | CK_ISA_DOTPROD, CK_PANEL_Q8M, CK_ACT_Q15, row_tile, ck_any_rows, q8m_q15},
+    {"linear_q8s16_q8_dotprod", CK_ISA_NEON | CK_ISA_DOTPROD, CK_PANEL_Q8S16, CK_ACT_Q8, row_tile, ck_any_rows, q8s16_q8},
+    {"linear_q8s16_q15_dotprod", CK_ISA_NEON | CK_ISA_DOTPROD, CK_PANEL_Q8S16, CK_ACT_Q15, row_tile, ck_any_rows, q8s16_q15},
+    {"linear_q8s16m_q8_dotprod", CK_ISA_NEON | CK_ISA_DOTPROD, CK_PANEL_Q8S16M, CK_ACT_Q8, row_tile, ck_any_rows, q8s16m_q8},
+    {"linear_q8s16m_q15_dotprod", CK_ISA_NEON | CK_ISA_DOTPROD, CK_PANEL_Q8S16M, CK_ACT_Q15, row_tile, ck_any_rows, q8s16m_q15},
+};
+const ck_linear_group ck_linear_dotprod = {rows, sizeof rows / sizeof rows[0]};
+
+#endif

@@ -1,0 +1,75 @@
+// The kernel tables as test arguments: every row is an argument, rows this machine cannot run are listed as skipped.
+import CKernels
+import SwiftletTensor
+import TestSupport
+import Testing
+
+/// The instruction sets of this machine.
+let machineISA = ck_isa_detect()
+
+/// A row of one of the tables, by name, so that a failure names its kernel.
+struct RowReference: Sendable, CustomTestStringConvertible {
+    let index: Int
+    let name: String
+    let isa: UInt32
+
+    var runsHere: Bool { isa & ~machineISA == 0 }
+    var testDescription: String { name }
+
+    static let linear = (0..<ck_linear_row_count()).compactMap { index in
+        ck_linear_row_at(index).map { RowReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa) }
+    }
+    static let quantizers = (0..<ck_quantize_row_count()).compactMap { index in
+        ck_quantize_row_at(index).map { RowReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa) }
+    }
+    static let vectorSets = (0..<ck_vector_set_count()).compactMap { index in
+        ck_vector_set_at(index).map { RowReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa) }
+    }
+    static let attention = (0..<ck_attention_row_count()).compactMap { index in
+        ck_attention_row_at(index).map { RowReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa) }
+    }
+    static let tables = [linear, quantizers, vectorSets, attention]
+}
+
+extension [RowReference] {
+    var runnable: [RowReference] { filter(\.runsHere) }
+    var missing: [RowReference] { filter { !$0.runsHere } }
+}
+
+/// Rows compiled in but beyond this machine: a disabled test each, so that silence never looks like a pass.
+@Suite struct KernelTableTests {
+    @Test(.disabled("this machine lacks the instruction set"), arguments: RowReference.tables.flatMap(\.missing)) func rowNotRunHere(row: RowReference) {}
+
+    @Test func scalarRowsCloseEveryTable() throws {
+        for table in RowReference.tables {
+            #expect(table.last?.isa == 0)
+            #expect(Set(table.map(\.name)).count == table.count)
+        }
+        #expect(try #require(ck_vector_find(0)).pointee.isa == 0)
+        #expect(try #require(ck_attention_find(0)).pointee.isa == 0)
+    }
+
+    @Test func lookUpHonoursTheMaskAndTheRows() throws {
+        for panel in integerPanels + densePanels {
+            for activation in activations(of: panel) {
+                let scalar = try #require(ck_linear_find(panel, activation, 0, 1)).pointee
+                #expect(scalar.isa == 0 && scalar.panel == panel && scalar.activation == activation)
+                for mask in [UInt32(CK_ISA_AVX2), machineISA] {
+                    for rows in [Int64(1), 2, 100] {
+                        let row = try #require(ck_linear_find(panel, activation, mask, rows)).pointee
+                        #expect(row.isa & ~mask == 0 && row.panel == panel && row.activation == activation && row.maximum_rows >= rows)
+                    }
+                }
+            }
+        }
+        #expect(ck_linear_find(CK_PANEL_Q8, CK_ACT_F32, machineISA, 1) == nil)
+        #expect(ck_linear_find(CK_PANEL_NONE, CK_ACT_F32, machineISA, 1) == nil)
+    }
+}
+
+let integerPanels = [CK_PANEL_Q4, CK_PANEL_Q4M, CK_PANEL_Q8, CK_PANEL_Q8M, CK_PANEL_Q8S16, CK_PANEL_Q8S16M]
+let densePanels = [CK_PANEL_F32, CK_PANEL_F16, CK_PANEL_BF16]
+
+func activations(of panel: ck_panel_format) -> [ck_activation_format] {
+    densePanels.contains(panel) ? [CK_ACT_F32] : [CK_ACT_Q8, CK_ACT_Q15]
+}
