@@ -37,26 +37,40 @@ package final class ExecutionContext {
     /// The plan for `binding`: made once, then remembered.
     package func plan(_ binding: Binding) throws -> BoundGraph {
         if let index = plans.firstIndex(where: { $0.binding == binding }) {
-            if index != 0 { plans.swapAt(0, index) }
+            if index != 0 { plans.insert(plans.remove(at: index), at: 0) }
             return plans[0].plan
         }
-        let layout = try ArenaLayout(compiled, binding: binding)
+        let full = try withStateSizes(binding)
+        let layout = try ArenaLayout(compiled, binding: full)
         if layout.byteCount > arena.bytes.count {
-            // Every remembered plan points into the old arena.
+            // Every remembered plan points into the old arena, and would keep it.
             plans.removeAll()
             arena = try AlignedMemory(byteCount: layout.byteCount, purpose: "activations")
         }
         var addresses = states.mapValues { $0.base }
         for (value, offset) in layout.offsets { addresses[value] = arena.base + offset }
-        var full = binding
-        for symbol in stateSymbols where full[symbol] == nil { full[symbol] = stateBinding[symbol] }
         let memory = BoundMemory(binding: full, addresses: addresses, workspace: arena.base + layout.workspaceOffset)
         let plan = BoundGraph(
             graph: compiled.graph, roots: layout.roots, addresses: addresses, binding: full,
-            programs: try compiled.stages.map { try $0.program.bind(memory) })
+            programs: try compiled.stages.map { try $0.program.bind(memory) }, memory: [arena] + states.values)
         plans.insert((binding, plan), at: 0)
         if plans.count > Self.rememberedPlans { plans.removeLast() }
         return plan
+    }
+
+    /// `binding` with the sizes the states were allocated with. Throws when it names other ones: checks against them would let indices out
+    /// of the memory there is.
+    private func withStateSizes(_ binding: Binding) throws -> Binding {
+        var full = binding
+        for symbol in stateSymbols {
+            if let size = full[symbol], size != stateBinding[symbol] {
+                throw SwiftletError.invalidArgument(
+                    name: symbol.name, reason: "is \(size), but the session's states have \(stateBinding[symbol].map(String.init) ?? "no") of it",
+                    remedy: "Leave it out, or start a session with that size.")
+            }
+            full[symbol] = stateBinding[symbol]
+        }
+        return full
     }
 
     private var stateSymbols: Set<Symbol> {
@@ -70,16 +84,20 @@ package final class BoundGraph {
     private let roots: [ValueID: ValueID]
     private let addresses: [ValueID: UnsafeMutableRawPointer]
     private let programs: [any BoundProgram]
+    /// The arena and the states, which the addresses point into: a plan stays usable when its context has grown a new arena, or is gone.
+    private let memory: [AlignedMemory]
     package let binding: Binding
 
     fileprivate init(
-        graph: Graph, roots: [ValueID: ValueID], addresses: [ValueID: UnsafeMutableRawPointer], binding: Binding, programs: [any BoundProgram]
+        graph: Graph, roots: [ValueID: ValueID], addresses: [ValueID: UnsafeMutableRawPointer], binding: Binding, programs: [any BoundProgram],
+        memory: [AlignedMemory]
     ) {
         self.graph = graph
         self.roots = roots
         self.addresses = addresses
         self.binding = binding
         self.programs = programs
+        self.memory = memory
     }
 
     /// The elements of an input or output. Outputs are valid until the next run of the same context.
@@ -126,14 +144,27 @@ private struct ArenaLayout {
         let uses = try values.map { value in
             let type = graph[value].type
             let lifetime = lifetimes[value] ?? 0...end
-            return BufferUse(bytes: try type.shape(under: binding).elementCount * type.element.byteCount, first: lifetime.lowerBound, last: lifetime.upperBound)
+            return BufferUse(bytes: try type.byteCount(under: binding), first: lifetime.lowerBound, last: lifetime.upperBound)
         }
         let plan = try MemoryPlan(uses: uses)
         let workspace = try compiled.stages.map { try $0.program.workspaceBytes(under: binding) }.max() ?? 0
         self.roots = roots
         offsets = Dictionary(uniqueKeysWithValues: zip(values, plan.offsets))
-        workspaceOffset = (plan.peakBytes + 63) / 64 * 64
-        byteCount = workspaceOffset + workspace
+        workspaceOffset = plan.peakBytes
+        let (total, overflow) = workspaceOffset.addingReportingOverflow(workspace)
+        guard !overflow else { throw SwiftletError.outOfMemory(bytes: Int.max, purpose: "activations") }
+        byteCount = total
+    }
+}
+
+extension ValueType {
+    /// Bytes of a dense tensor of this type under `binding`; throws when a symbol is unbound or the size overflows.
+    package func byteCount(under binding: Binding) throws -> Int {
+        let (bytes, overflow) = try shape(under: binding).elementCount.multipliedReportingOverflow(by: element.byteCount)
+        guard !overflow else {
+            throw SwiftletError.invalidArgument(name: "\(self)", reason: "the tensor is too large", remedy: "Bind smaller sizes.")
+        }
+        return bytes
     }
 }
 

@@ -114,14 +114,3 @@ struct ReferenceTensor {
         }
     }
 }
-
-extension ValueType {
-    /// Bytes of a dense tensor of this type under `binding`; throws when a symbol is unbound or the size overflows.
-    func byteCount(under binding: Binding) throws -> Int {
-        let (bytes, overflow) = try shape(under: binding).elementCount.multipliedReportingOverflow(by: element.byteCount)
-        guard !overflow else {
-            throw SwiftletError.invalidArgument(name: "\(self)", reason: "the tensor is too large", remedy: "Bind smaller sizes.")
-        }
-        return bytes
-    }
-}
