@@ -5,7 +5,9 @@ let package = Package(
     name: "swiftlet",
     platforms: [.macOS(.v15), .iOS(.v18)],
     products: [
-        .library(name: "SwiftletTensor", targets: ["SwiftletTensor"]),
+        .library(name: "Swiftlet", targets: ["Swiftlet"]),
+        // The bare kernels, for benchmarks and for engines of other kinds.
+        .library(name: "CKernels", targets: ["CKernels"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -35,6 +37,9 @@ let package = Package(
         .target(
             name: "SwiftletMeasure", dependencies: ["CKernels", "SwiftletLanguage", "SwiftletLinearAlgebra", "SwiftletModels"]),
 
+        // What an app imports.
+        .target(name: "Swiftlet", dependencies: ["SwiftletLanguage", "SwiftletModels"]),
+
         // Naive operations in Double, seeded data and tolerances, shared by every test target.
         .target(name: "TestSupport", dependencies: ["SwiftletGraph"], path: "Tests/TestSupport"),
         .testTarget(name: "SwiftletTensorTests", dependencies: ["SwiftletTensor", "TestSupport"]),
@@ -44,6 +49,7 @@ let package = Package(
         .testTarget(
             name: "SwiftletLanguageTests", dependencies: ["SwiftletLanguage", "TestSupport"],
             exclude: ["Scripts", "Vectors", "Tokenizers/Vectors"]),
+        .testTarget(name: "SwiftletTests", dependencies: ["Swiftlet"]),
         .testTarget(name: "SwiftletLinearAlgebraTests", dependencies: ["SwiftletLinearAlgebra", "COpenBLASCore", "TestSupport"]),
         .testTarget(name: "SwiftletModelsTests", dependencies: ["SwiftletModels"]),
         .testTarget(name: "SwiftletMeasureTests", dependencies: ["SwiftletMeasure", "CKernels"]),
