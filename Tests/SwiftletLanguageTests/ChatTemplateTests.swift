@@ -89,7 +89,7 @@ struct ChatTemplateTests {
         "errors say where",
         arguments: [
             ("a\nb {% if %}", 2, 9), ("{{ 1 +\n  * }}", 2, 3), ("{% for x in y %}", 1, 4), ("é {{ missing.x }}", 1, 13), ("\n\n{{ 'a\n' ~ 1 / 0 }}", 4, 7),
-            ("{# open", 1, 1), ("x {% raw %}", 1, 3), ("ab {{ 'open }}", 1, 7), ("{{ name | nope }}", 1, 11), ("{{ f(\n1) }}", 1, 5), ("{% set x = [1,\n 2 %}", 2, 4),
+            ("{# open", 1, 1), ("x {% raw %}", 1, 3), ("ab {{ 'open }}", 1, 7), ("{{ name | nope }}", 1, 11), ("{{ f(\n1) }}", 1, 5), ("{% set x = [1,\n 2 %}", 2, 5),
             ("{% unknown %}", 1, 4), ("{{ {'a': none < 1} }}", 1, 17),
         ])
     func errorsSayWhere(source: String, line: Int, column: Int) {
@@ -148,7 +148,7 @@ struct ChatTemplateTests {
             "{% set ns = namespace(l=[1]) %}{% for i in range(99) %}{% set ns.l = ns.l + ns.l %}{% endfor %}{{ ns.l | length }}",
             "{% set l = [1] %}{% for i in range(99) %}{% set _ = l.extend(l) %}{% endfor %}",
             "{{ 'a' * 1000000000000 }}", "{{ [0] * 1000000000000 }}", "{{ '%999999d' % 1 * 100000 }}", "{{ 'x' | center(100000000000) }}",
-            "{{ ('a' * 60000000) | replace('a', 'bbbbbbbbbbbbbbbb') }}", "{{ ('a' * 9000000) in ('a' * 9000000 ~ 'b') * 9 }}",
+            "{{ ('a' * 6000000) | replace('a', 'bbbbbbbbbbbbbbbb') }}", "{{ ('a' * 90000 ~ 'c') in 'a' * 900000 }}",
             "{% set l = [] %}{% set _ = l.append(l) %}{{ l }}", "{% set l = [] %}{% set _ = l.append(l) %}{{ l | tojson }}",
             "{% set l = [] %}{% set m = [] %}{% set _ = l.append(l) %}{% set _ = m.append(m) %}{{ l == m }}", "{% set d = {} %}{% set _ = d.update(a=d) %}{{ d }}",
             "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
@@ -166,7 +166,7 @@ struct ChatTemplateTests {
         let outcome = Mutex<Result<String, any Error>?>(nil)
         let done = DispatchSemaphore(value: 0)
         let thread = Thread {
-            let result = Result { try render(source) }
+            let result = Result { try render(source, work: 1 << 24) }
             outcome.withLock { $0 = result }
             done.signal()
         }

@@ -178,10 +178,11 @@ final class CyclerObject: TemplateObject {
 
 /// `joiner(separator)`: nothing the first time it is called, the separator from then on.
 final class JoinerObject: TemplateObject {
-    let separator: RuntimeValue
+    private(set) var separator: RuntimeValue
     var wasCalled = false
 
     init(_ separator: RuntimeValue) { self.separator = separator }
+    override func drop() { separator = .none }
 }
 
 /// Whatever can be called.
