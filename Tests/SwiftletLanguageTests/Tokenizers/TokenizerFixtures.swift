@@ -18,7 +18,7 @@ enum Fixtures {
     static func path(of name: String) -> String? {
         let environment = ProcessInfo.processInfo.environment
         var folders = [vocabularyFolder, sharedData.appending(path: "models").path]
-        if let folder = environment["SWIFTLET_TEST_MODELS"] { folders.append(folder) }
+        folders += [environment["SWIFTLET_TEST_MODELS"], environment["SWIFTLET_CACHE"]].compactMap { $0 }
         if let home = environment["HOME"] { folders.append(home + "/.cache/swiftlet") }
         return folders.map { $0 + "/" + name }.first { FileManager.default.fileExists(atPath: $0) }
     }
