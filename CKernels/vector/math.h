@@ -27,9 +27,9 @@ CK_INLINE vf v_tanh(vf x) {
     p = v_fma(p, square, v_set(-0.05373971f));
     p = v_fma(p, square, v_set(0.13331442f));
     p = v_fma(p, square, v_set(-0.33333282f));
-    const vf small = v_fma(p * square, x, x);
+    const vf small = v_fma(p * square, magnitude, magnitude);
     const vf large = v_set(1) - v_set(2) / (v_exp(magnitude + magnitude) + v_set(1));
-    return v_select(magnitude < v_set(0.625f), small, v_copysign(large, x));
+    return v_copysign(v_select(magnitude < v_set(0.625f), small, large), x);
 }
 
 CK_INLINE vf v_sigmoid(vf x) { return v_set(1) / (v_set(1) + v_exp(-x)); }
@@ -54,8 +54,8 @@ CK_INLINE vf v_silu(vf x) { return x / (v_set(1) + v_exp(-x)); }
 
 /// x·Φ(x): Φ(−|x|) = erfc(|x|/√2)/2 keeps the tail, the other side is its complement.
 CK_INLINE vf v_gelu(vf x) {
-    const vf tail = v_set(0.5f) * v_erfc(v_abs(x) * v_set(0.70710678f)) * x;
-    return v_select(x > v_set(0), x - tail, tail);
+    const vf tail = v_set(0.5f) * v_erfc(v_abs(x) * v_set(0.70710678f));
+    return x * v_select(x > v_set(0), v_set(1) - tail, tail);
 }
 
 /// x/2·(1 + tanh(y)) = x·sigmoid(2y), y = √(2/π)·(x + 0.044715·x³).
