@@ -40,10 +40,10 @@ struct CPULowering {
             let weights = operands[1...linear.weightCount]
             guard isFloat(0), weights.allSatisfy({ $0.weight.flatMap { PackedMatrix.panelFormat(of: $0.format) } != nil }) else { return false }
             if linear.hasBias, !(linear.weightCount + 1...2 * linear.weightCount).allSatisfy(isVector) { return false }
-            guard case .gated(let unary) = linear.epilogue else { return true }
-            switch unary {
-            case .relu, .sigmoid, .silu, .gelu, .geluTanh: return true
-            case .tanh, .scale, .softcap: return false
+            switch linear.epilogue {
+            case .none, .activation, .gated(.relu), .gated(.sigmoid), .gated(.silu), .gated(.gelu), .gated(.geluTanh): return true
+            case .gated(.tanh), .gated(.scale), .gated(.softcap): return false
+            case .residual: return isFloat(operands.count - 1)
             }
         case .embedding:
             guard let table = operands[0].weight else { return false }
@@ -59,7 +59,7 @@ struct CPULowering {
             let (a, b) = (operands[0].type.shape, operands[1].type.shape)
             return a == b || (b.count == 1 && b.first == a.last)
         case .rotaryTable(let table): return isIndexInput(0) && (!table.hasFactors || isVector(1))
-        case .rotary: return isFloat(0) && operands[0].type.shape[1].fixed != nil && operands[0].type.shape[2].fixed != nil
+        case .rotary: return isFloat(0) && isFloat(1) && operands[0].type.shape[1].fixed != nil && operands[0].type.shape[2].fixed != nil
         case .cacheWrite: return isFloat(1) && isIndexInput(2) && isIndexInput(3) && cacheFormat(node.inputs[0], in: graph) != nil
         case .attention(let attention):
             return attention.headDimension % 8 == 0 && attention.headDimension <= 256 && isFloat(0) && isIndexInput(3) && isIndexInput(4)
@@ -107,7 +107,7 @@ struct CPULowering {
             return slot
         }
         let type = graph[value].type
-        var new = Slot(home: .planned, byteCount: { try type.shape(under: $0).elementCount * type.element.byteCount })
+        var new = Slot(home: .planned, byteCount: { try type.byteCount(under: $0) })
         if let inPlace, readersLeft[root(inPlace), default: 0] <= 1, let operand = slotOfValue[root(inPlace)], case .planned = slots[operand.index].home {
             new.reuses = operand
         }
@@ -209,7 +209,7 @@ struct CPULowering {
 
     private mutating func check(_ node: Node, operand: Int, limit: Dimension) {
         let indices = root(node.inputs[operand])
-        guard let count = graph[node.inputs[operand]].type.shape.first else { return }
+        let count = graph[node.inputs[operand]].type.shape
         // Every layer reads the same positions: one check a limit is enough.
         let slot = slot(reading: indices)
         if checks.contains(where: { $0.slot == slot && $0.limit == limit }) { return }
@@ -301,7 +301,7 @@ struct CPULowering {
         }
         let leading = graph[value].type.shape.dropLast()
         let rowBytes = ck_activation_row_bytes(activation, Int64(width))
-        let rounded = temporary { binding in try leading.reduce(rowBytes) { $0 * (try $1.resolved(binding)) } }
+        let rounded = temporary { binding in try ValueType(.u8, leading + [Dimension(rowBytes)]).byteCount(under: binding) }
         quantised[source] = rounded
         emit { binder in
             .quantise(

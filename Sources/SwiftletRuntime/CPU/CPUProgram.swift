@@ -84,7 +84,8 @@ final class StepBinder {
 struct IndexCheck {
     let node: String
     let slot: SlotID
-    let count: Dimension
+    /// The shape of the indices: all of them are checked.
+    let count: [Dimension]
     let limit: Dimension
 
     struct Bound {
@@ -103,7 +104,7 @@ struct IndexCheck {
     }
 
     func bound(_ binder: StepBinder) throws -> Bound {
-        Bound(node: node, indices: binder.indices(slot), count: try binder.size(count), limit: try binder.size(limit))
+        Bound(node: node, indices: binder.indices(slot), count: try binder.product(count), limit: try binder.size(limit))
     }
 }
 

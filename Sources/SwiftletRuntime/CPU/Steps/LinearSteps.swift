@@ -65,6 +65,7 @@ struct LinearStep {
     /// Panels a task takes: few enough to balance the threads and to stay in cache, many enough to be worth handing out.
     static func panelsPerTask(panelCount: Int, panelBytes: Int, rows: Int, threads: Int) -> Int {
         let balanced = max(1, panelCount / (threads * 6))
+        let panelBytes = max(1, panelBytes)  // a matrix without columns has empty panels
         if rows == 1 { return max(balanced, min(panelCount, (minimumTaskBytes + panelBytes - 1) / panelBytes)) }
         return max(1, min(balanced, taskPanelBytes / panelBytes))
     }
