@@ -61,7 +61,6 @@ package struct Sampler {
         let best = try bestToken(row)
         guard options.temperature > 0 else { return Int32(best) }
 
-        let largest = row[best]
         if options.topK > 0, options.topK < vocabularyCount {
             if candidates.count == 0 { candidates.reserve(options.topK) }
             candidates.keepBest(options.topK, of: row)
@@ -72,7 +71,7 @@ package struct Sampler {
         if options.typicalP < 1 { keepTypical() }
         if options.topP < 1 { keepNucleus() }
         if options.minP > 0 { keepProbable() }
-        return draw(largest)
+        return draw()
     }
 
     private func bestToken(_ row: UnsafeBufferPointer<Float>) throws -> Int {
@@ -86,8 +85,7 @@ package struct Sampler {
 
     /// Σ exp(logit − largest) over the candidates, and that largest logit.
     private func mass() -> (total: Double, largest: Float) {
-        var largest = -Float.infinity
-        for candidate in candidates.items where candidate.logit > largest { largest = candidate.logit }
+        let largest = largestLogit
         var total = 0.0
         for candidate in candidates.items { total += Double(expf(candidate.logit - largest)) }
         return (total, largest)
@@ -127,13 +125,17 @@ package struct Sampler {
     }
 
     /// Keeps the tokens at least `minP` times as probable as the best.
-    private mutating func keepProbable() {
-        let largest = candidates.items.reduce(-Float.infinity) { max($0, $1.logit) }
-        candidates.dropLogits(below: largest + logf(options.minP))
+    private mutating func keepProbable() { candidates.dropLogits(below: largestLogit + logf(options.minP)) }
+
+    private var largestLogit: Float {
+        var largest = -Float.infinity
+        for candidate in candidates.items where candidate.logit > largest { largest = candidate.logit }
+        return largest
     }
 
     /// Draws a candidate by its probability under the temperature.
-    private mutating func draw(_ largest: Float) -> Int32 {
+    private mutating func draw() -> Int32 {
+        let largest = largestLogit
         var total = 0.0
         for candidate in candidates.items { total += weight(candidate, largest) }
         var rest = generator.unit() * total
@@ -148,14 +150,14 @@ package struct Sampler {
         return chosen.token
     }
 
-    /// A candidate's unnormalised probability. `largest` bounds all logits, so the exponent is never positive.
+    /// A candidate's unnormalised probability. `largest` is that of the candidates, so the exponent is never positive and the sum at least 1.
     private func weight(_ candidate: Candidate, _ largest: Float) -> Double {
         exp(Double(candidate.logit - largest) / Double(options.temperature))
     }
 
     /// The tokens that the last draw chose from, with their probabilities: for tests of the filters.
     package var lastDistribution: [(token: Int32, probability: Double)] {
-        let largest = candidates.items.reduce(-Float.infinity) { max($0, $1.logit) }
+        let largest = largestLogit
         let weights = candidates.items.map { weight($0, largest) }
         let total = weights.reduce(0, +)
         return zip(candidates.items, weights).map { ($0.token, $1 / total) }
