@@ -37,7 +37,8 @@ private struct Problem {
                 guard let base = out.baseAddress.map({ $0 + position * dimension }) else { return }
                 switch format {
                 case CK_KV_F32: base.update(from: source, count: dimension)
-                case CK_KV_F16: ck_vector_find(0)?.pointee.f16_to_f32(destination.assumingMemoryBound(to: UInt16.self), Int64(dimension), base)
+                case CK_KV_F16:
+                    ck_vector_find(0)?.pointee.f16_to_f32(destination.assumingMemoryBound(to: UInt16.self), Int64(dimension), base)
                 default: ck_block_format_find(UInt32(CK_TYPE_Q8_0))?.pointee.dequantize(destination, base, Int64(dimension))
                 }
             }
@@ -105,7 +106,11 @@ private struct Problem {
         var dense: [Float] = []
         for (index, value) in output.enumerated() {
             let within = index % rowStride
-            if within < heads * headStride, within % headStride < valueDim { dense.append(value) } else { try #require(value == 77, "wrote past a head") }
+            if within < heads * headStride, within % headStride < valueDim {
+                dense.append(value)
+            } else {
+                try #require(value == 77, "wrote past a head")
+            }
         }
         return Result(output: dense, maximum: maximum, sum: sum)
     }
@@ -118,7 +123,9 @@ private struct Problem {
             for head in 0..<heads {
                 let query = queries[(token * heads + head) * headDim..<(token * heads + head + 1) * headDim]
                 let scores = ranges[token].map { position in
-                    var score = zip(query, keys[position * headDim..<(position + 1) * headDim]).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+                    var score = zip(query, keys[position * headDim..<(position + 1) * headDim]).reduce(0) {
+                        $0 + Double($1.0) * Double($1.1)
+                    }
                     score /= Double(headDim).squareRoot()
                     return softcap > 0 ? Double(softcap) * tanh(score / Double(softcap)) : score
                 }
@@ -140,19 +147,29 @@ private func worst(_ actual: [Float], _ expected: [Double]) -> Double {
 private let rows = RowReference.attention.runnable
 
 @Suite struct AttentionTests {
-    @Test(arguments: rows, [CK_KV_F32, CK_KV_F16, CK_KV_Q8_0].map(\.rawValue)) func matchesDouble(reference: RowReference, rawFormat: UInt32) throws {
+    @Test(arguments: rows, [CK_KV_F32, CK_KV_F16, CK_KV_Q8_0].map(\.rawValue)) func matchesDouble(
+        reference: RowReference, rawFormat: UInt32
+    ) throws {
         let row = try #require(ck_attention_row_at(reference.index)).pointee, format = ck_kv_format(rawValue: rawFormat)
         var problems: [Problem] = []
         // Decoding: one token, every number of heads up to the transposed path, ranges around the block of 64 keys.
         for heads in [1, 2, 3, 4, 5, 7, 8, 9] {
-            for range in [0..<1, 0..<63, 0..<64, 0..<65, 3..<100, 70..<71] { problems.append(Problem(heads: heads, format: format, ranges: [range])) }
+            for range in [0..<1, 0..<63, 0..<64, 0..<65, 3..<100, 70..<71] {
+                problems.append(Problem(heads: heads, format: format, ranges: [range]))
+            }
         }
         // Prefill: causal from an offset, then a sliding window, with caps, spread-out scores and head sizes off the vector width.
-        for (headDim, valueDim) in [(64, 64), (32, 96), (128, 128), (256, 256)] + (format == CK_KV_Q8_0 ? [] : [(8, 8), (40, 72), (80, 24)]) {
+        for (headDim, valueDim) in [(64, 64), (32, 96), (128, 128), (256, 256)]
+            + (format == CK_KV_Q8_0 ? [] : [(8, 8), (40, 72), (80, 24)])
+        {
             let causal = (0..<13).map { 0..<$0 + 80 }, window = (0..<13).map { $0 + 60..<$0 + 80 }, early = (0..<13).map { 0..<$0 + 1 }
-            for (ranges, softcap, spread) in [(causal, Float(0), Float(1)), (window, 0, 1), (early, 0, 1), (causal, 4, 3), (window, 30, 20)] {
+            for (ranges, softcap, spread) in [
+                (causal, Float(0), Float(1)), (window, 0, 1), (early, 0, 1), (causal, 4, 3), (window, 30, 20),
+            ] {
                 problems.append(
-                    Problem(rows: 13, heads: 2, headDim: headDim, valueDim: valueDim, format: format, softcap: softcap, ranges: ranges, spread: spread))
+                    Problem(
+                        rows: 13, heads: 2, headDim: headDim, valueDim: valueDim, format: format, softcap: softcap, ranges: ranges,
+                        spread: spread))
             }
         }
         // Tokens that see nothing, between others.
@@ -179,7 +196,8 @@ private let rows = RowReference.attention.runnable
                     sums.withUnsafeBufferPointer { sums in
                         output.withUnsafeMutableBufferPointer { out in
                             var args = ck_attention_merge_args(
-                                parts: 3, count: Int64(2 * heads), value_dim: 40, accumulators: accumulators.baseAddress, maximum: maxima.baseAddress,
+                                parts: 3, count: Int64(2 * heads), value_dim: 40, accumulators: accumulators.baseAddress,
+                                maximum: maxima.baseAddress,
                                 sum: sums.baseAddress, output: out.baseAddress, output_stride: 43)
                             merge(&args)
                         }
@@ -197,7 +215,8 @@ private let rows = RowReference.attention.runnable
         var values = trickyActivations(rows: 1, k: 352, seed: 5)
         values[1] = .infinity
         for (format, store, twin) in [
-            (CK_KV_F32, row.store_f32, scalar.store_f32), (CK_KV_F16, row.store_f16, scalar.store_f16), (CK_KV_Q8_0, row.store_q8_0, scalar.store_q8_0),
+            (CK_KV_F32, row.store_f32, scalar.store_f32), (CK_KV_F16, row.store_f16, scalar.store_f16),
+            (CK_KV_Q8_0, row.store_q8_0, scalar.store_q8_0),
         ] {
             let store = try #require(store), twin = try #require(twin)
             for n in [32, 64, 352] + (format == CK_KV_Q8_0 ? [] : [8, 40]) {

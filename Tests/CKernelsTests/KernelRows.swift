@@ -38,7 +38,9 @@ extension [RowReference] {
 
 /// Rows compiled in but beyond this machine: a disabled test each, so that silence never looks like a pass.
 @Suite struct KernelTableTests {
-    @Test(.disabled("this machine lacks the instruction set"), arguments: RowReference.tables.flatMap(\.missing)) func rowNotRunHere(row: RowReference) {}
+    @Test(.disabled("this machine lacks the instruction set"), arguments: RowReference.tables.flatMap(\.missing)) func rowNotRunHere(
+        row: RowReference
+    ) {}
 
     @Test func scalarRowsCloseEveryTable() throws {
         for table in RowReference.tables {

@@ -32,7 +32,11 @@ private struct Product {
         var overwritten = 0
         for (index, value) in output.enumerated() {
             let at = index - start
-            if at >= 0, at / stride < activations.rows, at % stride < n { result.append(value) } else if value != guardValue { overwritten += 1 }
+            if at >= 0, at / stride < activations.rows, at % stride < n {
+                result.append(value)
+            } else if value != guardValue {
+                overwritten += 1
+            }
         }
         try #require(overwritten == 0, "\(overwritten) guards overwritten")
         return result
@@ -79,7 +83,8 @@ private func randomPanels(_ panel: ck_panel_format, n: Int, k: Int, seed: UInt64
 /// Panels whose quants are all ends of their range, with signs that make every product add up: the largest sums there are.
 private func extremePanels(_ panel: ck_panel_format, n: Int, k: Int) throws -> PackedWeights {
     let packed = try randomPanels(panel, n: n, k: k, seed: 5)
-    let quantOffset = [CK_PANEL_Q4: 32, CK_PANEL_Q4M: 64, CK_PANEL_Q8: 32, CK_PANEL_Q8M: 64, CK_PANEL_Q8S16: 64, CK_PANEL_Q8S16M: 128][panel] ?? 0
+    let quantOffset =
+        [CK_PANEL_Q4: 32, CK_PANEL_Q4M: 64, CK_PANEL_Q8: 32, CK_PANEL_Q8M: 64, CK_PANEL_Q8S16: 64, CK_PANEL_Q8S16M: 128][panel] ?? 0
     let quantBytes = panel == CK_PANEL_Q4 || panel == CK_PANEL_Q4M ? 256 : 512
     for index in 0..<packed.count {
         for block in 0..<k / 32 {
@@ -150,10 +155,13 @@ private func agree(_ actual: [Float], _ expected: [Float], exactly: Bool, bound:
                 let weights = try randomPanels(row.panel, n: n, k: k, seed: UInt64(k + n))
                 for m in k > 96 && n > 17 ? [counts.first, counts.last].compactMap(\.self) : counts {
                     let values = exactly ? trickyActivations(rows: m, k: k, seed: UInt64(m)) : trickyFloats(m * k)
-                    let product = Product(weights: weights, activations: try Activations(values, rows: m, k: k, format: row.activation), n: n)
+                    let product = Product(
+                        weights: weights, activations: try Activations(values, rows: m, k: k, format: row.activation), n: n)
                     let largest = 2.0
                     #expect(
-                        agree(try product.run(row.function), try product.run(scalar), exactly: exactly, bound: 2 * 0x1p-23 * Double(k + 1) * largest * largest),
+                        agree(
+                            try product.run(row.function), try product.run(scalar), exactly: exactly,
+                            bound: 2 * 0x1p-23 * Double(k + 1) * largest * largest),
                         "k \(k) n \(n) m \(m)")
                 }
             }
@@ -181,7 +189,8 @@ private func agree(_ actual: [Float], _ expected: [Float], exactly: Bool, bound:
         for panel in integerPanels {
             let row = try #require(ck_linear_find(panel, format, machineISA, 1)).pointee
             let product = Product(
-                weights: try randomPanels(panel, n: 16, k: 64, seed: 3), activations: try Activations(values, rows: 1, k: 64, format: format), n: 16)
+                weights: try randomPanels(panel, n: 16, k: 64, seed: 3),
+                activations: try Activations(values, rows: 1, k: 64, format: format), n: 16)
             #expect(try product.run(row.function).allSatisfy(\.isNaN))
         }
     }

@@ -91,7 +91,9 @@ struct PackedWeights {
         for index in 0..<count {
             let valid = min(16, weights.rows - 16 * index)
             let status = weights.bytes.withUnsafeBytes {
-                ck_pack_panel(weights.type, $0.baseAddress.map { $0 + 16 * index * weights.rowBytes }, weights.rowBytes, Int64(valid), Int64(weights.k), memory.base + index * stride)
+                ck_pack_panel(
+                    weights.type, $0.baseAddress.map { $0 + 16 * index * weights.rowBytes }, weights.rowBytes, Int64(valid),
+                    Int64(weights.k), memory.base + index * stride)
             }
             try #require(status == 0)
         }
@@ -124,13 +126,16 @@ private let productScales = [CK_WEIGHT_Q2_K, CK_WEIGHT_Q3_K, CK_WEIGHT_Q4_K, CK_
                     let largest = weights.values[range].map { Double(abs($0)) }.max() ?? 0
                     for (offset, index) in range.enumerated() {
                         let expected = Double(weights.values[index]), actual = Double(packed.value(row: row, k: block * 32 + offset))
-                        let scale = packed.panel == CK_PANEL_Q4M || packed.panel == CK_PANEL_Q8M || packed.panel == CK_PANEL_Q8S16M ? largest : abs(expected)
+                        let scale =
+                            packed.panel == CK_PANEL_Q4M || packed.panel == CK_PANEL_Q8M || packed.panel == CK_PANEL_Q8S16M
+                            ? largest : abs(expected)
                         if actual != expected { worst = max(worst, abs(actual - expected) / scale) }
                     }
                 }
             }
             // The M formats add two rounded terms, each of which may exceed the sum.
-            let bound = productScales.contains(type) ? (packed.panel == CK_PANEL_Q8S16 || packed.panel == CK_PANEL_Q8 ? 0x1p-11 : 0x1p-9) : 0x1p-23
+            let bound =
+                productScales.contains(type) ? (packed.panel == CK_PANEL_Q8S16 || packed.panel == CK_PANEL_Q8 ? 0x1p-11 : 0x1p-9) : 0x1p-23
             #expect(worst <= bound, "\(worst)")
         }
     }
@@ -143,7 +148,9 @@ private let productScales = [CK_WEIGHT_Q2_K, CK_WEIGHT_Q3_K, CK_WEIGHT_Q4_K, CK_
     }
 
     @Test func sizesAreThoseOfTheHeader() {
-        let blocks = [(CK_PANEL_Q4, 288), (CK_PANEL_Q4M, 320), (CK_PANEL_Q8, 544), (CK_PANEL_Q8M, 576), (CK_PANEL_Q8S16, 576), (CK_PANEL_Q8S16M, 640)]
+        let blocks = [
+            (CK_PANEL_Q4, 288), (CK_PANEL_Q4M, 320), (CK_PANEL_Q8, 544), (CK_PANEL_Q8M, 576), (CK_PANEL_Q8S16, 576), (CK_PANEL_Q8S16M, 640),
+        ]
         for (panel, bytes) in blocks {
             for k in [32, 64, 576, 1536] { #expect(ck_panel_bytes(panel, Int64(k)) == (64 + bytes * k / 32 + 63) / 64 * 64) }
         }

@@ -83,7 +83,9 @@ func trickyActivations(rows: Int, k: Int, seed: UInt64) -> [Float] {
                 #expect(Int(record.sum) == integers.reduce(0, +))
                 #expect(Int(record.half_sum.0) == integers[..<16].reduce(0, +) && Int(record.half_sum.1) == integers[16...].reduce(0, +))
                 #expect(record.scaled_sum == record.scale * Float(record.sum))
-                #expect(record.scaled_half_sum.0 == record.scale * Float(record.half_sum.0) && record.scaled_half_sum.1 == record.scale * Float(record.half_sum.1))
+                #expect(
+                    record.scaled_half_sum.0 == record.scale * Float(record.half_sum.0)
+                        && record.scaled_half_sum.1 == record.scale * Float(record.half_sum.1))
                 #expect(integers.allSatisfy { abs($0) <= Int(top) })
                 guard largest >= 0x1p-100 else {
                     #expect(record.scale == 0 && integers.allSatisfy { $0 == 0 })
@@ -91,7 +93,9 @@ func trickyActivations(rows: Int, k: Int, seed: UInt64) -> [Float] {
                 }
                 for index in indices {
                     // Half a step, and a little for the rounding of the step itself.
-                    #expect(abs(quantized.value(row: row, k: index) - Double(values[row * 352 + index])) <= largest / top * (0.5 + top * 0x1p-22))
+                    #expect(
+                        abs(quantized.value(row: row, k: index) - Double(values[row * 352 + index])) <= largest / top
+                            * (0.5 + top * 0x1p-22))
                 }
             }
         }

@@ -8,7 +8,9 @@ import Testing
 private let lengths = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 576]
 
 /// Runs a row operation on unaligned copies with guards behind the result, and in place; both must agree.
-private func apply(_ n: Int, _ inputs: [[Float]], _ operation: ([UnsafeMutablePointer<Float>], UnsafeMutablePointer<Float>) -> Void) throws -> [Float] {
+private func apply(_ n: Int, _ inputs: [[Float]], _ operation: ([UnsafeMutablePointer<Float>], UnsafeMutablePointer<Float>) -> Void) throws
+    -> [Float]
+{
     let buffers = inputs.map { input in
         let buffer = UnsafeMutablePointer<Float>.allocate(capacity: input.count + 1)
         (buffer + 1).update(from: input, count: input.count)
@@ -42,7 +44,8 @@ private func set(_ reference: RowReference) throws -> ck_vector_set { try #requi
     /// The bounds the header promises, over a dense sweep.
     @Test(arguments: RowReference.vectorSets.runnable) func functionsKeepTheirBounds(reference: RowReference) throws {
         let set = try set(reference)
-        let sweep = stride(from: Float(-87), through: 87, by: 0.00731).map { $0 } + stride(from: Float(-1), through: 1, by: 0.00037).map { $0 }
+        let sweep =
+            stride(from: Float(-87), through: 87, by: 0.00731).map { $0 } + stride(from: Float(-1), through: 1, by: 0.00037).map { $0 }
         let n = sweep.count, doubles = sweep.map(Double.init)
         func run(_ f: ck_unary_function?) throws -> [Float] {
             let f = try #require(f)
@@ -57,7 +60,8 @@ private func set(_ reference: RowReference) throws -> ck_vector_set { try #requi
         let product = { (f: ck_unary_function?, g: (Double) -> Double) in
             zip(try run(f), doubles).map { abs(Double($0) - g($1)) / max(abs($1), 1) }.max() ?? .infinity
         }
-        let silu = try product(set.silu) { $0 * sigmoid($0) }, erf = try product(set.gelu, gelu), fast = try product(set.gelu_tanh, geluTanh)
+        let silu = try product(set.silu) { $0 * sigmoid($0) }, erf = try product(set.gelu, gelu),
+            fast = try product(set.gelu_tanh, geluTanh)
         print("\(reference.name): error over max(|x|, 1) of silu \(silu), gelu \(erf), gelu_tanh \(fast)")
         #expect(silu <= 3e-7 && erf <= 3e-7 && fast <= 5e-7)
         #expect(try run(set.relu) == sweep.map { max($0, 0) })
@@ -99,8 +103,12 @@ private func set(_ reference: RowReference) throws -> ck_vector_set { try #requi
             try binary(set.relu_gate, { max($0, 0) * $1 }, 6e-8)
             try binary(set.sigmoid_gate, { sigmoid($0) * $1 }, 3e-7)
             let addScaled = try #require(set.add_scaled), scale = try #require(set.scale), softcap = try #require(set.softcap)
-            #expect(worst(try apply(n, [a, b]) { addScaled($0[0], $0[1], 0.3, Int64(n), $1) }, zip(x, y).map { $0 + Double(Float(0.3)) * $1 }) { max(abs($0), 1) } <= 2e-7)
-            #expect(worst(try apply(n, [a]) { scale($0[0], 0.3, Int64(n), $1) }, x.map { Double(Float(0.3)) * $0 }) { max(abs($0), 1) } <= 6e-8)
+            #expect(
+                worst(try apply(n, [a, b]) { addScaled($0[0], $0[1], 0.3, Int64(n), $1) }, zip(x, y).map { $0 + Double(Float(0.3)) * $1 }) {
+                    max(abs($0), 1)
+                } <= 2e-7)
+            #expect(
+                worst(try apply(n, [a]) { scale($0[0], 0.3, Int64(n), $1) }, x.map { Double(Float(0.3)) * $0 }) { max(abs($0), 1) } <= 6e-8)
             #expect(worst(try apply(n, [a]) { softcap($0[0], 5, Int64(n), $1) }, x.map { 5 * tanh($0 / 5) }) { max(abs($0), 1) } <= 5e-7)
         }
     }
@@ -117,7 +125,8 @@ private func set(_ reference: RowReference) throws -> ck_vector_set { try #requi
             let plain = x.map { $0 / (square + epsilon).squareRoot() }, centred = x.map { ($0 - mean) / (variance + epsilon).squareRoot() }
             let one = { (_: Double) in 1.0 }
             #expect(worst(try apply(n, [a]) { rms($0[0], nil, Int64(n), 1e-5, $1) }, plain, one) <= 2e-6)
-            #expect(worst(try apply(n, [a, w]) { rms($0[0], $0[1], Int64(n), 1e-5, $1) }, zip(plain, w).map { $0 * Double($1) }, one) <= 4e-6)
+            #expect(
+                worst(try apply(n, [a, w]) { rms($0[0], $0[1], Int64(n), 1e-5, $1) }, zip(plain, w).map { $0 * Double($1) }, one) <= 4e-6)
             // A mean of floats is only as good as the largest of them: 6·eps over the spread.
             let bound = 1e-5 + 6 * 6e-8 / (variance + epsilon).squareRoot() * 2
             #expect(worst(try apply(n, [a]) { layer($0[0], nil, nil, Int64(n), 1e-5, $1) }, centred, one) <= bound, "n \(n)")
@@ -135,7 +144,8 @@ private func set(_ reference: RowReference) throws -> ck_vector_set { try #requi
             let a = random.floats(n, in: -30...30), b = random.floats(n)
             var mask = random.floats(n)
             if n > 2 { mask[n / 2] = -.infinity }
-            for (m, scale, cap) in [(nil, Float(1), Float(0)), (mask, 0.25, 0), (nil, 0.5, 8), (mask, 0.5, 8)] as [([Float]?, Float, Float)] {
+            for (m, scale, cap) in [(nil, Float(1), Float(0)), (mask, 0.25, 0), (nil, 0.5, 8), (mask, 0.5, 8)] as [([Float]?, Float, Float)]
+            {
                 var row = a
                 softmax(&row, m, Int64(n), scale, cap)
                 let scores = a.indices.map { index in
@@ -151,7 +161,8 @@ private func set(_ reference: RowReference) throws -> ck_vector_set { try #requi
             #expect(Int(argmax(a, Int64(n))) == a.firstIndex(of: a.max() ?? 0))
             #expect(abs(Double(sum(a, Int64(n))) - x.reduce(0, +)) <= 1e-7 * x.map(abs).reduce(0, +) * Double(n).squareRoot())
             let products = zip(x, b).map { $0 * Double($1) }
-            #expect(abs(Double(dot(a, b, Int64(n))) - products.reduce(0, +)) <= 1e-7 * products.map(abs).reduce(0, +) * Double(n).squareRoot())
+            #expect(
+                abs(Double(dot(a, b, Int64(n))) - products.reduce(0, +)) <= 1e-7 * products.map(abs).reduce(0, +) * Double(n).squareRoot())
         }
         var hidden = [Float](repeating: -.infinity, count: 19)
         softmax(&hidden, nil, 19, 1, 0)
@@ -186,7 +197,10 @@ private func set(_ reference: RowReference) throws -> ck_vector_set { try #requi
         toHalf(bits, Int64(bits.count), &halves)
         #expect(bits.indices.allSatisfy { halves[$0] == Float16(bits[$0]).bitPattern })
         toBrain(bits, Int64(bits.count), &halves)
-        #expect(bits.indices.allSatisfy { halves[$0] == UInt16(truncatingIfNeeded: (bits[$0].bitPattern &+ 0x7fff &+ (bits[$0].bitPattern >> 16 & 1)) >> 16) })
+        #expect(
+            bits.indices.allSatisfy {
+                halves[$0] == UInt16(truncatingIfNeeded: (bits[$0].bitPattern &+ 0x7fff &+ (bits[$0].bitPattern >> 16 & 1)) >> 16)
+            })
     }
 
     @Test(arguments: RowReference.vectorSets.runnable) func rotaryEmbedding(reference: RowReference) throws {
