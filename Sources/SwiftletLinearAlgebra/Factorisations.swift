@@ -94,7 +94,8 @@ extension LinearAlgebra {
         let sizes = (rows: try Dimension.checked(matrix.rows, "rows"), columns: try Dimension.checked(matrix.columns, "columns"))
         guard sizes.rows > 0, sizes.columns > 0 else {
             throw SwiftletError.invalidArgument(
-                name: "matrix", reason: "\(matrix.rows) × \(matrix.columns) has no elements", remedy: "Pass at least one row and one column.")
+                name: "matrix", reason: "\(matrix.rows) × \(matrix.columns) has no elements",
+                remedy: "Pass at least one row and one column.")
         }
         guard let bad = matrix.elements.firstIndex(where: { !$0.isFinite }) else { return sizes }
         throw SwiftletError.invalidArgument(
@@ -110,7 +111,8 @@ extension LinearAlgebra {
         switch status {
         case 0: return
         case 1...: throw SwiftletError.numerical(routine: routine, reason: reason(status), remedy: remedy)
-        case -1010, -1011: throw SwiftletError.outOfMemory(bytes: elements * MemoryLayout<Double>.size, purpose: "the workspace of LAPACK \(routine)")
+        case -1010, -1011:
+            throw SwiftletError.outOfMemory(bytes: elements * MemoryLayout<Double>.size, purpose: "the workspace of LAPACK \(routine)")
         default:
             throw SwiftletError.numerical(routine: routine, reason: "LAPACK refused argument \(-status)", remedy: remedy)
         }

@@ -41,7 +41,8 @@ extension LinearAlgebra {
             return
         }
         Scalar.routines.multiply(
-            transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans, m32, n32, k32, alpha, left, aStride, right, bStride,
+            transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans, m32, n32, k32, alpha, left, aStride, right,
+            bStride,
             beta, result, cStride)
     }
 
@@ -87,7 +88,8 @@ extension LinearAlgebra {
         let narrow = try Dimension.checked(stride, "\(name) stride")
         guard stride >= max(columns, 1) else {
             throw SwiftletError.invalidArgument(
-                name: "\(name) stride", reason: "\(stride) elements are less than a row of \(columns)", remedy: "Pass the distance between rows.")
+                name: "\(name) stride", reason: "\(stride) elements are less than a row of \(columns)",
+                remedy: "Pass the distance between rows.")
         }
         guard rows > 0, columns > 0 else { return narrow }
         // Both factors are below 2^31, so the product fits an Int.

@@ -14,7 +14,8 @@ public struct Routines<Scalar>: Sendable {
         ) -> Void
     let singularValues:
         @Sendable (
-            _ m: Int32, _ n: Int32, _ a: Output, _ aStride: Int32, _ s: Output, _ u: Output, _ uStride: Int32, _ vt: Output, _ vtStride: Int32
+            _ m: Int32, _ n: Int32, _ a: Output, _ aStride: Int32, _ s: Output, _ u: Output, _ uStride: Int32, _ vt: Output,
+            _ vtStride: Int32
         ) -> Int32
     let factorQR: @Sendable (_ m: Int32, _ n: Int32, _ a: Output, _ aStride: Int32, _ tau: Output) -> Int32
     let formQ: @Sendable (_ m: Int32, _ n: Int32, _ k: Int32, _ a: Output, _ aStride: Int32, _ tau: Pointer) -> Int32

@@ -36,7 +36,9 @@ package struct ControlGroup: Sendable, Codable, Equatable {
                         cores += Self.quota(pair)
                     }
                 }
-                if controllers.contains("memory") { memory += [files.integer("/sys/fs/cgroup/memory\(folder)/memory.limit_in_bytes")].compactMap { $0 } }
+                if controllers.contains("memory") {
+                    memory += [files.integer("/sys/fs/cgroup/memory\(folder)/memory.limit_in_bytes")].compactMap { $0 }
+                }
             }
         }
         self.cores = cores.min()

@@ -28,8 +28,10 @@ public struct DoctorReport: Sendable, Codable {
         // The process's own memory first: the measurement takes a large buffer.
         let process = ProcessMemory.current()
         return DoctorReport(
-            machine: machine, threads: threads, process: process, bandwidth: try PeakMeasurement.memoryBandwidth(on: machine, threads: threads),
-            peaks: try PeakMeasurement.peakRates(threads: threads), linearAlgebra: configuration, cacheFolder: cache.root.path, models: models,
+            machine: machine, threads: threads, process: process,
+            bandwidth: try PeakMeasurement.memoryBandwidth(on: machine, threads: threads),
+            peaks: try PeakMeasurement.peakRates(threads: threads), linearAlgebra: configuration, cacheFolder: cache.root.path,
+            models: models,
             findings: Finding.all(machine, configuration, modelCount: models.count))
     }
 
@@ -47,7 +49,8 @@ public struct DoctorReport: Sendable, Codable {
         func mebibytes(_ bytes: Int) -> String { String(format: "%.1f MiB", Double(bytes) / Double(1 << 20)) }
         func line(_ name: String, _ value: String) -> String { name.padding(toLength: 14, withPad: " ", startingAt: 0) + value }
         func cacheSize(_ bytes: Int) -> String { bytes < 1 << 20 ? "\(bytes >> 10) KiB" : "\(bytes >> 20) MiB" }
-        let caches = machine.caches.filter { $0.kind != "Instruction" }.map { "L\($0.level) \(cacheSize($0.bytes))" }.joined(separator: ", ")
+        let caches = machine.caches.filter { $0.kind != "Instruction" }.map { "L\($0.level) \(cacheSize($0.bytes))" }.joined(
+            separator: ", ")
         var lines = [
             line("CPU", "\(machine.processor) (\(machine.architecture))"),
             line(
@@ -62,21 +65,26 @@ public struct DoctorReport: Sendable, Codable {
             line(
                 "Bandwidth",
                 String(
-                    format: "%.1f GB/s with 1 thread, %.1f GB/s with %d (reading %@)", bandwidth.oneThread, bandwidth.allThreads, bandwidth.threads,
+                    format: "%.1f GB/s with 1 thread, %.1f GB/s with %d (reading %@)", bandwidth.oneThread, bandwidth.allThreads,
+                    bandwidth.threads,
                     mebibytes(bandwidth.bufferBytes))),
             line(
                 "OpenBLAS",
-                "\(linearAlgebra.version), core \(linearAlgebra.coreName) (\(Self.words(linearAlgebra.coreChoice))), \(linearAlgebra.threads) threads"),
+                "\(linearAlgebra.version), core \(linearAlgebra.coreName) (\(Self.words(linearAlgebra.coreChoice))), \(linearAlgebra.threads) threads"
+            ),
             "",
             "Peak arithmetic, 10⁹ operations a second (1 thread, \(threads) threads):",
         ]
         for peak in peaks {
             lines.append(
-                "  " + peak.name.padding(toLength: 18, withPad: " ", startingAt: 0) + String(format: "%9.1f %9.1f", peak.oneThread, peak.allThreads))
+                "  " + peak.name.padding(toLength: 18, withPad: " ", startingAt: 0)
+                    + String(format: "%9.1f %9.1f", peak.oneThread, peak.allThreads))
         }
         lines += ["", "Models in \(cacheFolder):"]
         if models.isEmpty { lines.append("  none") }
-        for model in models { lines.append("  \(model.name)  \(mebibytes(model.byteCount))  \(URL(fileURLWithPath: model.path).lastPathComponent)") }
+        for model in models {
+            lines.append("  \(model.name)  \(mebibytes(model.byteCount))  \(URL(fileURLWithPath: model.path).lastPathComponent)")
+        }
         lines.append("")
         if !findings.contains(where: { $0.severity != .note }) { lines.append("Nothing is wrong.") }
         for finding in findings { lines.append("\(finding.severity.rawValue.capitalized): \(finding.what).\n  \(finding.remedy)") }

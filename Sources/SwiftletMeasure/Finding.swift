@@ -40,7 +40,9 @@ extension Finding {
                     severity: .warning,
                     what: "OpenBLAS runs on the core \(blas.coreName), where \(better) fits this CPU"
                         + (user ? "; OPENBLAS_CORETYPE asks for it" : "; this build of it cannot be switched"),
-                    remedy: user ? "Unset OPENBLAS_CORETYPE, or set it to \(better)." : "Install a build with all cores (apt-get install libopenblas0-pthread)."
+                    remedy: user
+                        ? "Unset OPENBLAS_CORETYPE, or set it to \(better)."
+                        : "Install a build with all cores (apt-get install libopenblas0-pthread)."
                 ))
         } else if blas.coreChoice == .engine {
             findings.append(
@@ -57,13 +59,17 @@ extension Finding {
         if let limit = machine.coreLimit, limit < Double(machine.physicalCores) {
             findings.append(
                 Finding(
-                    severity: .warning, what: "The control group allows \(rounded(limit)) of \(machine.physicalCores) cores; more threads would be throttled",
-                    remedy: "Raise the limit (docker run --cpus), or keep to \(threads) \(threads == 1 ? "thread" : "threads"), the default here."))
+                    severity: .warning,
+                    what: "The control group allows \(rounded(limit)) of \(machine.physicalCores) cores; more threads would be throttled",
+                    remedy:
+                        "Raise the limit (docker run --cpus), or keep to \(threads) \(threads == 1 ? "thread" : "threads"), the default here."
+                ))
         }
         if machine.usableProcessors < machine.onlineProcessors {
             findings.append(
                 Finding(
-                    severity: .note, what: "This process may run on \(machine.usableProcessors) of \(machine.onlineProcessors) processors (affinity)",
+                    severity: .note,
+                    what: "This process may run on \(machine.usableProcessors) of \(machine.onlineProcessors) processors (affinity)",
                     remedy: "Nothing to do if that is meant; else start it without taskset or cpuset."))
         }
         if machine.availableMemoryBytes < leastMemoryBytes {

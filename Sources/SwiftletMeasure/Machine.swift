@@ -101,7 +101,8 @@ public struct Machine: Sendable, Codable, Equatable {
     package static func names(of isa: UInt32) -> [String] {
         let all: [(bit: Int, name: String)] = [
             (CK_ISA_AVX2, "avx2"), (CK_ISA_AVX_VNNI, "avx-vnni"), (CK_ISA_AVX512, "avx512"), (CK_ISA_AVX512_VNNI, "avx512-vnni"),
-            (CK_ISA_AVX512_BF16, "avx512-bf16"), (CK_ISA_AVX512_VBMI2, "avx512-vbmi2"), (CK_ISA_AMX_INT8, "amx-int8"), (CK_ISA_AMX_BF16, "amx-bf16"),
+            (CK_ISA_AVX512_BF16, "avx512-bf16"), (CK_ISA_AVX512_VBMI2, "avx512-vbmi2"), (CK_ISA_AMX_INT8, "amx-int8"),
+            (CK_ISA_AMX_BF16, "amx-bf16"),
             (CK_ISA_NEON, "neon"), (CK_ISA_DOTPROD, "dotprod"), (CK_ISA_I8MM, "i8mm"),
         ]
         return all.filter { isa & UInt32($0.bit) != 0 }.map(\.name)

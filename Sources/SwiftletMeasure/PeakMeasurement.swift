@@ -31,7 +31,8 @@ public enum PeakMeasurement {
     /// the figure. Throws `SwiftletError.invalidArgument` for fewer than 1 thread and `SwiftletError.outOfMemory` without memory for a buffer.
     public static func memoryBandwidth(on machine: Machine, threads: Int, passes: Int = 7) throws -> MemoryBandwidth {
         guard threads >= 1, passes >= 1 else {
-            throw SwiftletError.invalidArgument(name: "threads", reason: "\(threads) threads, \(passes) passes", remedy: "Pass at least 1 of each.")
+            throw SwiftletError.invalidArgument(
+                name: "threads", reason: "\(threads) threads, \(passes) passes", remedy: "Pass at least 1 of each.")
         }
         let wanted = min(max(machine.lastCacheBytes.multipliedReportingOverflow(by: 4).partialValue, 64 << 20), 256 << 20)
         // Each thread's share is a whole number of pages.
@@ -58,9 +59,10 @@ public enum PeakMeasurement {
     /// Measures every instruction set of the CPU with one thread and with `threads`. Takes about 50 ms a row.
     ///
     /// Throws `SwiftletError.invalidArgument` for fewer than 1 thread.
-    public static func peakRates(threads: Int, isa: UInt32 = ck_isa_detect(), passes: Int = 3) throws -> [PeakRate] {
+    public static func peakRates(threads: Int, isa: UInt32 = ck_isa_detect(), passes: Int = 5) throws -> [PeakRate] {
         guard threads >= 1, passes >= 1 else {
-            throw SwiftletError.invalidArgument(name: "threads", reason: "\(threads) threads, \(passes) passes", remedy: "Pass at least 1 of each.")
+            throw SwiftletError.invalidArgument(
+                name: "threads", reason: "\(threads) threads, \(passes) passes", remedy: "Pass at least 1 of each.")
         }
         return rows.filter { $0.isa & isa == $0.isa }.compactMap { row in
             guard let run = row.run else { return nil }
@@ -99,7 +101,9 @@ public enum PeakMeasurement {
         return seconds(clock.measure { gate.openAndWaitForAll() })
     }
 
-    private static func seconds(_ duration: Duration) -> Double { Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18 }
+    private static func seconds(_ duration: Duration) -> Double {
+        Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
+    }
 
     private static func median(_ values: [Double]) -> Double {
         let sorted = values.sorted()

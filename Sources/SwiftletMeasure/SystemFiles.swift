@@ -25,7 +25,9 @@ package struct SystemFiles: Sendable {
     func field(_ key: String, in path: String) -> String? {
         for line in (text(path) ?? "").split(separator: "\n") {
             let parts = line.split(separator: ":", maxSplits: 1)
-            if parts.count == 2, parts[0].trimmingCharacters(in: .whitespaces) == key { return parts[1].trimmingCharacters(in: .whitespaces) }
+            if parts.count == 2, parts[0].trimmingCharacters(in: .whitespaces) == key {
+                return parts[1].trimmingCharacters(in: .whitespaces)
+            }
         }
         return nil
     }

@@ -18,13 +18,15 @@ enum ChildProcess {
         let errorFile = FileManager.default.temporaryDirectory.appendingPathComponent("swiftlet-\(UUID().uuidString).log")
         defer { try? FileManager.default.removeItem(at: errorFile) }
         guard FileManager.default.createFile(atPath: errorFile.path, contents: nil) else {
-            throw SwiftletError.io(path: errorFile.path, reason: "cannot be created", remedy: "Check the temporary folder (TMPDIR) and its space.")
+            throw SwiftletError.io(
+                path: errorFile.path, reason: "cannot be created", remedy: "Check the temporary folder (TMPDIR) and its space.")
         }
         process.standardError = try FileHandle(forWritingTo: errorFile)
         do {
             try process.run()
         } catch {
-            throw SwiftletError.io(path: program, reason: "cannot be started: \(error.localizedDescription)", remedy: "Check that it is installed.")
+            throw SwiftletError.io(
+                path: program, reason: "cannot be started: \(error.localizedDescription)", remedy: "Check that it is installed.")
         }
         while process.isRunning {
             watch()

@@ -52,7 +52,8 @@ public struct ModelCache: Sendable {
             names = try FileManager.default.contentsOfDirectory(atPath: root.path)
         } catch {
             throw SwiftletError.io(
-                path: root.path, reason: "cannot be listed: \(error.localizedDescription)", remedy: "Check its permissions, or set SWIFTLET_CACHE.")
+                path: root.path, reason: "cannot be listed: \(error.localizedDescription)",
+                remedy: "Check its permissions, or set SWIFTLET_CACHE.")
         }
         return names.sorted().compactMap { fileName in
             let file = root.appendingPathComponent(fileName)
@@ -60,7 +61,8 @@ public struct ModelCache: Sendable {
             let origin = origin(of: file)
             let known = KnownModel.all.first { $0.fileName == fileName }
             return Entry(
-                name: known?.name ?? Self.name(ofFile: fileName), path: file.path, byteCount: bytes, source: origin?.source, sha256: origin?.sha256)
+                name: known?.name ?? Self.name(ofFile: fileName), path: file.path, byteCount: bytes, source: origin?.source,
+                sha256: origin?.sha256)
         }
     }
 
@@ -82,7 +84,8 @@ public struct ModelCache: Sendable {
         }
         let isPath = argument.contains("/") || Self.modelExtensions.contains(URL(fileURLWithPath: argument).pathExtension.lowercased())
         if isPath, !argument.contains("://") {
-            throw SwiftletError.io(path: argument, reason: "is not a file", remedy: "Check the path, or pull a model by name: \(Self.knownNames).")
+            throw SwiftletError.io(
+                path: argument, reason: "is not a file", remedy: "Check the path, or pull a model by name: \(Self.knownNames).")
         }
         let others = pulled.map(\.name).filter { KnownModel.named($0) == nil }
         throw SwiftletError.invalidArgument(
@@ -146,20 +149,23 @@ public struct ModelCache: Sendable {
         if let expected, expected.lowercased() != actual {
             try? FileManager.default.removeItem(at: fetched)
             throw SwiftletError.checksumMismatch(
-                file: fetched.path, expected: expected.lowercased(), actual: actual, remedy: "Pull it again; if it fails again, do not use this source.")
+                file: fetched.path, expected: expected.lowercased(), actual: actual,
+                remedy: "Pull it again; if it fails again, do not use this source.")
         }
         let final = root.appendingPathComponent(fileName)
         let bytes = byteCount(of: fetched) ?? 0
         guard rename(fetched.path, final.path) == 0 else {
             throw SwiftletError.io(
-                path: final.path, reason: "cannot be written: \(String(cString: strerror(errno)))", remedy: "Check the permissions of the folder.")
+                path: final.path, reason: "cannot be written: \(String(cString: strerror(errno)))",
+                remedy: "Check the permissions of the folder.")
         }
         let record = try JSONEncoder().encode(Origin(source: source, sha256: actual, byteCount: bytes))
         do {
             try record.write(to: final.appendingPathExtension("json"), options: .atomic)
         } catch {
             throw SwiftletError.io(
-                path: final.path + ".json", reason: "cannot be written: \(error.localizedDescription)", remedy: "Check the space and permissions.")
+                path: final.path + ".json", reason: "cannot be written: \(error.localizedDescription)",
+                remedy: "Check the space and permissions.")
         }
         let known = KnownModel.all.first { $0.fileName == fileName }
         return Entry(name: known?.name ?? Self.name(ofFile: fileName), path: final.path, byteCount: bytes, source: source, sha256: actual)

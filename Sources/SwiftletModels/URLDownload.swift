@@ -31,7 +31,8 @@ struct URLDownload {
         if address.scheme == "https", !host.isEmpty { return }
         if address.scheme == "http", ["127.0.0.1", "localhost", "::1"].contains(host) { return }
         throw SwiftletError.invalidArgument(
-            name: "address", reason: "'\(address.absoluteString)' is not an https address", remedy: "Use https; http serves this machine only.")
+            name: "address", reason: "'\(address.absoluteString)' is not an https address",
+            remedy: "Use https; http serves this machine only.")
     }
 
     func run() async throws {
@@ -251,7 +252,9 @@ private final class Receiver: NSObject, URLSessionDataDelegate, @unchecked Senda
         }
     }
 
-    private func refusal(_ reason: String, remedy: String = "Check the network and pull again: it goes on where it stopped.") -> SwiftletError {
+    private func refusal(_ reason: String, remedy: String = "Check the network and pull again: it goes on where it stopped.")
+        -> SwiftletError
+    {
         .download(source: address.absoluteString, reason: reason, remedy: remedy)
     }
 }

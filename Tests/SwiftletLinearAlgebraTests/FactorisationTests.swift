@@ -37,7 +37,8 @@ import Testing
         let result = try LinearAlgebra.singularValueDecomposition(matrix)
         let rank = min(rows, columns)
         let tolerance = 40 * Double(Scalar.ulpOfOne) * Double(max(rows, columns))
-        #expect(result.u.rows == rows && result.u.columns == rank && result.vTransposed.rows == rank && result.vTransposed.columns == columns)
+        #expect(
+            result.u.rows == rows && result.u.columns == rank && result.vTransposed.rows == rank && result.vTransposed.columns == columns)
         #expect(result.singularValues.count == rank && result.singularValues == result.singularValues.sorted(by: >))
         let scaled = try Matrix(
             rows: rows, columns: rank, elements: (0..<rows * rank).map { result.u.elements[$0] * result.singularValues[$0 % rank] })

@@ -85,7 +85,10 @@ import Testing
         #expect(throws: SwiftletError.self) { try Matrix<Float>(rows: Int.max, columns: 2, elements: []) }
         var c = [Float](repeating: 0, count: 4)
         // (m, n, k, stride of A, stride of B, stride of C), each wrong in one way for buffers of 6, 6 and 4 elements.
-        let wrong = [(3, 2, 3, 3, 2, 2), (2, 2, 3, 2, 2, 2), (2, 2, 4, 4, 2, 2), (2, 2, 3, 3, 2, 3), (-1, 2, 3, 3, 2, 2), (2, 2, 1 << 33, 1 << 33, 2, 2)]
+        let wrong = [
+            (3, 2, 3, 3, 2, 2), (2, 2, 3, 2, 2, 2), (2, 2, 4, 4, 2, 2), (2, 2, 3, 3, 2, 3), (-1, 2, 3, 3, 2, 2),
+            (2, 2, 1 << 33, 1 << 33, 2, 2),
+        ]
         for (m, n, k, aStride, bStride, cStride) in wrong {
             #expect(throws: SwiftletError.self) {
                 try a.elements.withUnsafeBufferPointer { a in

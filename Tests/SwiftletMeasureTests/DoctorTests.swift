@@ -21,7 +21,8 @@ import Testing
         _ core: String, _ choice: LinearAlgebra.CoreChoice = .library, better: String? = nil, atLoad: String? = nil
     ) throws -> LinearAlgebra.Configuration {
         var fields: [String: Any] = [
-            "version": "0", "build": "test", "coreName": core, "coreNameAtLoad": atLoad ?? core, "coreChoice": choice.rawValue, "threads": 1,
+            "version": "0", "build": "test", "coreName": core, "coreNameAtLoad": atLoad ?? core, "coreChoice": choice.rawValue,
+            "threads": 1,
         ]
         fields["betterCoreName"] = better
         return try JSONDecoder().decode(LinearAlgebra.Configuration.self, from: try JSONSerialization.data(withJSONObject: fields))
@@ -50,7 +51,8 @@ import Testing
         #expect(only(Self.machine(isa: Self.good, cores: 4, quota: "150000"), haswell)?.remedy.contains("1 thread") == true)
         #expect(only(Self.machine(isa: Self.good, availableMiB: 100), haswell)?.severity == .problem)
         #expect(only(sound, haswell, models: 0)?.remedy.contains("swiftlet pull") == true)
-        let many = Finding.all(Self.machine(isa: Self.good, availableMiB: 100, tiles: true), try Self.blas("SkylakeX", .engine), modelCount: 0)
+        let many = Finding.all(
+            Self.machine(isa: Self.good, availableMiB: 100, tiles: true), try Self.blas("SkylakeX", .engine), modelCount: 0)
         #expect(many.map(\.severity) == [.problem, .warning, .warning, .note])
     }
 

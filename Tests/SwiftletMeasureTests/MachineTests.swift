@@ -6,7 +6,8 @@ import Testing
     /// Four cores of two threads each, affinity to three of the cores, version 2 control group of 1.5 cores and 2 GiB.
     private static let hyperthreaded: [String: String] = {
         var files = [
-            "/proc/cpuinfo": "processor\t: 0\nmodel name\t: Test CPU 3000\nflags\t\t: fpu avx2 amx_tile\n\nprocessor\t: 1\nmodel name\t: Other\n",
+            "/proc/cpuinfo":
+                "processor\t: 0\nmodel name\t: Test CPU 3000\nflags\t\t: fpu avx2 amx_tile\n\nprocessor\t: 1\nmodel name\t: Other\n",
             "/proc/self/status": "Name:\tx\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\nCpus_allowed_list:\t0-2,4-6\n",
             "/proc/meminfo": "MemTotal:       16777216 kB\nMemFree: 1 kB\nMemAvailable:    8388608 kB\n",
             "/proc/self/cgroup": "0::/outer/inner\n",
@@ -27,7 +28,9 @@ import Testing
         return files
     }()
 
-    private static func machine(_ files: [String: String], isa: UInt32 = 0) -> Machine { Machine(files: SystemFiles { files[$0] }, isa: isa) }
+    private static func machine(_ files: [String: String], isa: UInt32 = 0) -> Machine {
+        Machine(files: SystemFiles { files[$0] }, isa: isa)
+    }
 
     @Test func coresCachesAndLimitsAreRead() {
         let machine = Self.machine(Self.hyperthreaded, isa: UInt32(CK_ISA_AVX2 | CK_ISA_AVX512_VNNI))

@@ -30,7 +30,8 @@ private func partBytes(_ cache: ModelCache, _ file: String) -> Int? {
     @Test func aFileArrivesWholeAndVerified() async throws {
         try await withServer { cache, server, content in
             let seen = Mutex<[PullProgress]>([])
-            let entry = try await cache.pull(server.address("tiny.gguf"), sha256: sum(content)) { step in seen.withLock { $0.append(step) } }
+            let entry = try await cache.pull(server.address("tiny.gguf"), sha256: sum(content)) { step in seen.withLock { $0.append(step) }
+            }
             #expect(entry.name == "tiny" && entry.byteCount == content.count && entry.sha256 == sum(content))
             #expect(try Array(Data(contentsOf: URL(fileURLWithPath: entry.path))) == content)
             #expect(try cache.resolve("tiny") == entry.path)
@@ -67,7 +68,8 @@ private func partBytes(_ cache: ModelCache, _ file: String) -> Int? {
             await #expect(throws: SwiftletError.self) { try await cache.pull(server.address("tiny.gguf")) }
             let other = content.map { $0 ^ 0xff }
             server.change { behaviour in
-                behaviour = FileServer.Behaviour(content: other, tag: ignoresRanges ? "\"first\"" : "\"second\"", ignoresRanges: ignoresRanges)
+                behaviour = FileServer.Behaviour(
+                    content: other, tag: ignoresRanges ? "\"first\"" : "\"second\"", ignoresRanges: ignoresRanges)
             }
             let entry = try await cache.pull(server.address("tiny.gguf"))
             #expect(entry.sha256 == sum(other))
