@@ -91,9 +91,14 @@ public struct Hyperparameters: Sendable {
                 file: file.path, place: key("rope.scaling.type"), reason: "'\(other)' is not a scaling this version knows",
                 remedy: "Known: none, linear, yarn, longrope.")
         }
-        slidingWindow = try metadata.int(key("attention.sliding_window")).flatMap { $0 > 0 ? $0 : nil }
-        attentionSoftcap = try metadata.float(key("attn_logit_softcapping")).flatMap { $0 > 0 ? $0 : nil }
-        logitSoftcap = try metadata.float(key("final_logit_softcapping")).flatMap { $0 > 0 ? $0 : nil }
+        // Files of Gemma 2 made before these keys existed rely on the published numbers, as llama.cpp does.
+        let isGemma2 = architecture == "gemma2"
+        let window = try metadata.int(key("attention.sliding_window")) ?? (isGemma2 ? 4096 : 0)
+        let attentionCap = try metadata.float(key("attn_logit_softcapping")) ?? (isGemma2 ? 50 : 0)
+        let logitCap = try metadata.float(key("final_logit_softcapping")) ?? (isGemma2 ? 30 : 0)
+        slidingWindow = window > 0 ? window : nil
+        attentionSoftcap = attentionCap > 0 ? attentionCap : nil
+        logitSoftcap = logitCap > 0 ? logitCap : nil
         if try metadata.int(key("expert_count"), default: 0) > 0 {
             throw SwiftletError.unsupported(
                 file: file.path, place: key("expert_count"), reason: "mixtures of experts are not supported", remedy: "Use a dense model.")
