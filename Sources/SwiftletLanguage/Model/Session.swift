@@ -107,6 +107,8 @@ public actor Session {
         }
         runCount += 1
         var run = try GenerationRun(id: runCount, options: options, model: model)
+        // From here on the cache is no longer that of the generation before, even if this one fails.
+        self.run = nil
         statistics = GenerationStatistics()
         statistics.promptTokens = prompt.count
         let start = ContinuousClock.now
