@@ -59,7 +59,8 @@ package final class Decoder {
     /// Evaluates `tokens` at consecutive positions from `position` on, in the sequence `slot`.
     ///
     /// Long inputs go in batches; rows asked for must then lie in the last batch or `evaluate` is to be called per range: a range that
-    /// spans batches throws. Throws `SwiftletError.contextOverflow` when the tokens do not fit.
+    /// spans batches throws. Throws `SwiftletError.contextOverflow` when the tokens do not fit, and `CancellationError` between batches when
+    /// the current task was cancelled.
     @discardableResult
     package func evaluate(_ tokens: [Int32], at position: Int, slot: Int = 0, logits: LogitRows = .last) throws -> Rows {
         guard position + tokens.count <= context else {
@@ -73,6 +74,7 @@ package final class Decoder {
             }
         var start = 0
         while tokens.count - start > Self.batch, start + Self.batch <= wanted.lowerBound {
+            try Task.checkCancellation()
             try step(count: Self.batch, outputs: 0) { index in (tokens[start + index], position + start + index, slot) } outputRow: { _ in 0 }
             start += Self.batch
         }
