@@ -127,17 +127,6 @@ import Testing
         let error = try #require(throws: SwiftletError.self) { try MemoryPlan(uses: uses) }
         guard case .invalidArgument = error else { Issue.record("\(error)"); return }
     }
-
-    /// A plan is made once per binding, at the first token: it must not be felt. The bound is for release builds.
-    @Test func aThousandBuffersArePlannedQuickly() throws {
-        #if !DEBUG
-            for lifetime in [3, 1000] {
-                let uses = (0..<1000).map { BufferUse(bytes: 64 * (1 + $0 * 7919 % 97), first: $0, last: $0 + lifetime) }
-                let fastest = try (0..<3).map { _ in try ContinuousClock().measure { _ = try MemoryPlan(uses: uses) } }.min()
-                #expect(try #require(fastest) < .milliseconds(20))
-            }
-        #endif
-    }
 }
 
 extension [BufferUse] {

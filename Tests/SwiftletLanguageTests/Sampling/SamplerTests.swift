@@ -177,32 +177,4 @@ private func logitsAfterPenalties(_ options: SamplingOptions, history: [Int32], 
             #expect(throws: SwiftletError.self) { try options.validate() }
         }
     }
-
-    #if !DEBUG
-        /// The sampler must not show beside a token that takes milliseconds. Release builds only: debug builds measure the debugger.
-        @Test func samplingAVocabularyOf49152IsQuick() throws {
-            var random = SeededGenerator(seed: 3)
-            let logits = random.floats(49_152, in: -10...10)
-            func microseconds(_ options: SamplingOptions) throws -> Double {
-                var sampler = try Sampler(options, vocabularyCount: logits.count)
-                var row = logits
-                var times: [Double] = []
-                for _ in 0..<50 {
-                    let duration = try ContinuousClock().measure {
-                        _ = try row.withUnsafeMutableBufferPointer { try sampler.sample($0) }
-                    }
-                    times.append(Double(duration.components.attoseconds) / 1e12)
-                }
-                return times.sorted()[times.count / 2]
-            }
-            let greedy = try microseconds(.greedy)
-            let usual = try microseconds(SamplingOptions())
-            var nucleus = plain()
-            nucleus.topP = 0.9
-            let unbounded = try microseconds(nucleus)
-            print("sampling 49,152 logits: greedy \(greedy) µs, top-k 40 \(usual) µs, top-p without top-k \(unbounded) µs")
-            #expect(greedy < 100)
-            #expect(usual < 300)
-        }
-    #endif
 }
