@@ -166,7 +166,7 @@ package final class ThreadPool: @unchecked Sendable {
     @inline(__always)
     fileprivate static func pause(_ polls: inout Int) {
         polls += 1
-        if polls < 2_000 { ck_cpu_relax() } else { sched_yield() }
+        if polls < 256 { ck_cpu_relax() } else { sched_yield() }
     }
 
     /// A thread's view of the pool during one `run`.
