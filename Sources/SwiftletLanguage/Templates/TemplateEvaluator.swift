@@ -8,7 +8,7 @@ import SwiftletTensor
 
 final class TemplateEvaluator {
     /// How deeply expressions, blocks and macro calls may nest while rendering. Chosen so that the deepest render fits a thread of 512 KiB.
-    static let maximumNesting = 400
+    static let maximumNesting = 300
 
     let name: String
     let clock: (now: Date, timeZone: TimeZone)
@@ -210,7 +210,7 @@ final class TemplateEvaluator {
             let turn = try innerScope(of: scope)
             turn.variables["loop"] = .loop(state)
             try assign(items[index], to: loop.target, in: turn)
-            if try run(loop.body, in: turn) == .leaveLoop { break }
+            if try nested({ try run(loop.body, in: turn) }) == .leaveLoop { break }
         }
         return .onward
     }

@@ -162,7 +162,9 @@ extension TemplateEvaluator {
         case .loop(let loop):
             guard let recursion = loop.recursion else { throw failure("this loop is not recursive", remedy: "Mark it with 'recursive'.") }
             let children = try bind(arguments, to: ["iterable"], required: 1, of: "loop")[0] ?? .none
-            return .string(try capture { _ = try run(recursion.statement, over: children, in: recursion.scope, depth: loop.depth + 1) })
+            return try nested {
+                .string(try capture { _ = try run(recursion.statement, over: children, in: recursion.scope, depth: loop.depth + 1) })
+            }
         case .callable(let callable): return try nested { try call(callable, arguments) }
         default: throw failure("a value of type '\(function.typeName)' cannot be called")
         }

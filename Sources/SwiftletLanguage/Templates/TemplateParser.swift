@@ -6,7 +6,7 @@ import SwiftletTensor
 
 struct TemplateParser {
     /// How deeply brackets, operators and blocks may nest. Real chat templates stay below 30; the limit protects the stack.
-    static let maximumNesting = 200
+    static let maximumNesting = 150
 
     let name: String
     private let tokens: [TemplateToken]
