@@ -46,6 +46,7 @@ let package = Package(
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels", "SwiftletTensor", "TestSupport"]),
         .testTarget(name: "SwiftletGraphTests", dependencies: ["SwiftletGraph", "TestSupport"]),
         .testTarget(name: "SwiftletFormatsTests", dependencies: ["SwiftletFormats", "TestSupport"]),
+        .testTarget(name: "SwiftletRuntimeTests", dependencies: ["SwiftletRuntime", "CKernels", "TestSupport"]),
         .testTarget(
             name: "SwiftletLanguageTests", dependencies: ["SwiftletLanguage", "TestSupport"],
             exclude: ["Scripts", "Vectors", "Tokenizers/Vectors"]),

@@ -5,20 +5,23 @@ import SwiftletGraph
 package struct LlamaFixture {
     package static let symbols = (tokens: Symbol("tokens"), slots: Symbol("slots"), context: Symbol("context"), rows: Symbol("rows"))
     package static let vocabulary = 32
-    private static let (width, heads, keyValueHeads, headDimension, hidden) = (16, 4, 2, 4, 24)
+    private static let (width, heads, keyValueHeads, hidden) = (16, 4, 2, 24)
 
     private var builder = GraphBuilder(name: "llama fixture")
     private var generator: SeededGenerator
     private let hasBias: Bool
+    private let headDimension: Int
 
-    private init(seed: UInt64, hasBias: Bool) {
+    private init(seed: UInt64, hasBias: Bool, headDimension: Int) {
         generator = SeededGenerator(seed: seed)
         self.hasBias = hasBias
+        self.headDimension = headDimension
     }
 
     /// Inputs `tokens`, `positions`, `slots` of i32 `[tokens]` and `rows` of i32 `[rows]`; one output, the logits `[rows, vocabulary]`.
-    package static func graph(layers: Int = 2, hasBias: Bool = false, seed: UInt64 = 1) throws -> Graph {
-        var fixture = LlamaFixture(seed: seed, hasBias: hasBias)
+    /// Kernels of attention want heads of a multiple of 8.
+    package static func graph(layers: Int = 2, hasBias: Bool = false, seed: UInt64 = 1, headDimension: Int = 4) throws -> Graph {
+        var fixture = LlamaFixture(seed: seed, hasBias: hasBias, headDimension: headDimension)
         try fixture.build(layers: layers)
         return fixture.builder.graph
     }
@@ -56,7 +59,7 @@ package struct LlamaFixture {
         let table = try weight("token_embd.weight", Self.vocabulary, Self.width)
         var x = try builder.embedding(table, ids, name: "embedding")
         let angles = try builder.rotaryTable(
-            RotaryTable(dimensions: Self.headDimension, base: 10_000), positions: positions, factors: nil, name: "angles")
+            RotaryTable(dimensions: headDimension, base: 10_000), positions: positions, factors: nil, name: "angles")
         for layer in 0..<layers {
             x = try attention(x, angles, positions, slots, "blk.\(layer)/")
             x = try feedForward(x, "blk.\(layer)/")
@@ -70,26 +73,26 @@ package struct LlamaFixture {
         _ x: ValueID, _ angles: ValueID, _ positions: ValueID, _ slots: ValueID, _ scope: String
     ) throws -> ValueID {
         let tokens = Dimension(Self.symbols.tokens)
-        let (queryWidth, keyWidth) = (Self.heads * Self.headDimension, Self.keyValueHeads * Self.headDimension)
+        let (queryWidth, keyWidth) = (Self.heads * headDimension, Self.keyValueHeads * headDimension)
         let normalised = try builder.rmsNorm(
             x, scale: weight(scope + "attn_norm.weight", Self.width), epsilon: 1e-5, name: scope + "attn_norm")
         let projections = try [("q", queryWidth), ("k", keyWidth), ("v", keyWidth)].map { name, columns in
             let flat = try linear(normalised, scope + name, columns, from: Self.width)
-            let heads = Dimension(columns / Self.headDimension)
-            return try builder.reshape(flat, [tokens, heads, Dimension(Self.headDimension)], name: scope + name + ".heads")
+            let heads = Dimension(columns / headDimension)
+            return try builder.reshape(flat, [tokens, heads, Dimension(headDimension)], name: scope + name + ".heads")
         }
         let query = try builder.rotary(projections[0], table: angles, layout: .interleaved, name: scope + "q.rotary")
         let key = try builder.rotary(projections[1], table: angles, layout: .interleaved, name: scope + "k.rotary")
         let caches = try [("k", key), ("v", projections[2])].map { name, rows in
             let shape: [Dimension] = [
                 Dimension(Self.symbols.slots), Dimension(Self.keyValueHeads), Dimension(Self.symbols.context),
-                Dimension(Self.headDimension),
+                Dimension(headDimension),
             ]
             let state = builder.state(scope + "cache_" + name, StateSpec(shape: shape, format: .dense(.f16)))
             return try builder.cacheWrite(state, rows, positions: positions, slots: slots, name: scope + name + ".write")
         }
         let attended = try builder.attention(
-            Attention(heads: Self.heads, keyValueHeads: Self.keyValueHeads, headDimension: Self.headDimension, scale: 0.5),
+            Attention(heads: Self.heads, keyValueHeads: Self.keyValueHeads, headDimension: headDimension, scale: 0.5),
             query: query, keys: caches[0], values: caches[1], positions: positions, slots: slots, name: scope + "attention")
         let flat = try builder.reshape(attended, [tokens, Dimension(queryWidth)], name: scope + "attention.flat")
         let output = try linear(flat, scope + "attn_output", Self.width, from: queryWidth)
