@@ -8,6 +8,8 @@ let package = Package(
         .library(name: "Swiftlet", targets: ["Swiftlet"]),
         // The bare kernels, for benchmarks and for engines of other kinds.
         .library(name: "CKernels", targets: ["CKernels"]),
+        // Kernels set up on the shapes of real layers, for the benchmarks in Benchmarks/, a package of its own.
+        .library(name: "SwiftletKernelCases", targets: ["SwiftletKernelCases"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -31,11 +33,14 @@ let package = Package(
         .target(name: "COpenBLASCore"),
         .target(name: "SwiftletLinearAlgebra", dependencies: ["COpenBLAS", "COpenBLASCore", "SwiftletTensor"]),
 
+        // Every kernel × real layer shapes: filled, checked against the scalar twin, ready to be timed.
+        .target(name: "SwiftletKernelCases", dependencies: ["CKernels", "SwiftletTensor"]),
+
         // Models by name or address, fetched into one cache folder and checked.
         .target(name: "SwiftletModels", dependencies: ["SwiftletTensor"]),
         // What the machine is and can do, and how well models do on it.
         .target(
-            name: "SwiftletMeasure", dependencies: ["CKernels", "SwiftletLanguage", "SwiftletLinearAlgebra", "SwiftletModels"]),
+            name: "SwiftletMeasure", dependencies: ["CKernels", "SwiftletKernelCases", "SwiftletLanguage", "SwiftletLinearAlgebra", "SwiftletModels"]),
 
         // What an app imports.
         .target(name: "Swiftlet", dependencies: ["SwiftletLanguage", "SwiftletModels"]),
@@ -52,8 +57,9 @@ let package = Package(
             exclude: ["Scripts", "Vectors", "Tokenizers/Vectors"]),
         .testTarget(name: "SwiftletTests", dependencies: ["Swiftlet"]),
         .testTarget(name: "SwiftletLinearAlgebraTests", dependencies: ["SwiftletLinearAlgebra", "COpenBLASCore", "TestSupport"]),
+        .testTarget(name: "SwiftletKernelCasesTests", dependencies: ["SwiftletKernelCases", "CKernels", "SwiftletTensor"]),
         .testTarget(name: "SwiftletModelsTests", dependencies: ["SwiftletModels"]),
-        .testTarget(name: "SwiftletMeasureTests", dependencies: ["SwiftletMeasure", "CKernels"]),
+        .testTarget(name: "SwiftletMeasureTests", dependencies: ["SwiftletMeasure", "SwiftletKernelCases", "CKernels"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17
