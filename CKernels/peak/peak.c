@@ -242,3 +242,5 @@ uint64_t ck_peak_read(const void *data, size_t bytes, uint32_t isa) {
 #endif
     return read_scalar(data, words);
 }
+
+const char *ck_compiler(void) { return __VERSION__; }

@@ -21,3 +21,6 @@ const ck_peak_row *ck_peak_rows(size_t *count);
 /// Reads `bytes` bytes at `data` (64-byte aligned, a multiple of 512) once and returns their exclusive or, so that no read can be left out.
 /// `isa` picks the widest loads, as everywhere.
 uint64_t ck_peak_read(const void *data, size_t bytes, uint32_t isa);
+
+/// Name and version of the compiler that built the kernels: a figure without it cannot be compared.
+const char *ck_compiler(void);
