@@ -53,7 +53,8 @@ package struct Sampler {
     package mutating func sample(_ logits: UnsafeMutableBufferPointer<Float>) throws -> Int32 {
         guard logits.count == vocabularyCount, vocabularyCount > 0 else {
             throw SwiftletError.invalidArgument(
-                name: "logits", reason: "\(logits.count) values for a vocabulary of \(vocabularyCount)", remedy: "Give one row of the model's logits.")
+                name: "logits", reason: "\(logits.count) values for a vocabulary of \(vocabularyCount)",
+                remedy: "Give one row of the model's logits.")
         }
         for (token, amount) in bias { logits[token] += amount }
         penalties?.apply(to: logits)
@@ -115,6 +116,10 @@ package struct Sampler {
     /// Keeps the most probable tokens until their mass reaches `topP`.
     private mutating func keepNucleus() {
         let (total, largest) = mass()
+        // Of n tokens, those less probable than (1 − p)/n hold less than 1 − p together, so the nucleus is among the others: usually a few
+        // hundred of a vocabulary. Half of that bound leaves room for rounding.
+        let bound = total * Double(1 - options.topP) / Double(2 * candidates.count)
+        candidates.dropLogits(below: largest + Float(log(bound)))
         candidates.heapify()
         var kept = 0.0
         while let candidate = candidates.popBest() {
@@ -135,31 +140,25 @@ package struct Sampler {
 
     /// Draws a candidate by its probability under the temperature.
     private mutating func draw() -> Int32 {
+        // Relative to the candidates' own maximum no exponent is positive and the sum is at least 1, at any temperature.
         let largest = largestLogit
+        let temperature = options.temperature
+        candidates.rank { logit in expf((logit - largest) / temperature) }
         var total = 0.0
-        for candidate in candidates.items { total += weight(candidate, largest) }
+        for candidate in candidates.items { total += Double(candidate.rank) }
         var rest = generator.unit() * total
         var chosen = candidates.items[0]
-        for candidate in candidates.items {
-            let weight = weight(candidate, largest)
-            guard weight > 0 else { continue }
+        for candidate in candidates.items where candidate.rank > 0 {
             chosen = candidate
-            rest -= weight
+            rest -= Double(candidate.rank)
             if rest < 0 { break }
         }
         return chosen.token
     }
 
-    /// A candidate's unnormalised probability. `largest` is that of the candidates, so the exponent is never positive and the sum at least 1.
-    private func weight(_ candidate: Candidate, _ largest: Float) -> Double {
-        exp(Double(candidate.logit - largest) / Double(options.temperature))
-    }
-
     /// The tokens that the last draw chose from, with their probabilities: for tests of the filters.
     package var lastDistribution: [(token: Int32, probability: Double)] {
-        let largest = largestLogit
-        let weights = candidates.items.map { weight($0, largest) }
-        let total = weights.reduce(0, +)
-        return zip(candidates.items, weights).map { ($0.token, $1 / total) }
+        let total = candidates.items.reduce(0) { $0 + Double($1.rank) }
+        return candidates.items.map { ($0.token, Double($0.rank) / total) }
     }
 }

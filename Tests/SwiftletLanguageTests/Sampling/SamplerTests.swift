@@ -167,7 +167,8 @@ private func logitsAfterPenalties(_ options: SamplingOptions, history: [Int32], 
 
     @Test func settingsOutOfRangeAreErrors() {
         let changes: [(inout SamplingOptions) -> Void] = [
-            { $0.temperature = -1 }, { $0.temperature = .nan }, { $0.topK = -1 }, { $0.topP = 1.5 }, { $0.minP = -0.1 }, { $0.typicalP = 2 },
+            { $0.temperature = -1 }, { $0.temperature = .nan }, { $0.topK = -1 }, { $0.topP = 1.5 }, { $0.minP = -0.1 },
+            { $0.typicalP = 2 },
             { $0.repetitionPenalty = 0 }, { $0.frequencyPenalty = .infinity }, { $0.presencePenalty = .nan }, { $0.penaltyWindow = -1 },
             { $0.logitBias = [-1: 0] }, { $0.logitBias = [1: .nan] },
         ]

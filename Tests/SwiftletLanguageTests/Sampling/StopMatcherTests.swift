@@ -50,7 +50,9 @@ private func shown(_ pieces: [String], stops: [String]) -> (text: String, stop: 
         var random = SeededGenerator(seed: 8)
         let stops = ["aba", "bb→", "caab", "é"]
         for _ in 0..<500 {
-            let characters = (0..<Int.random(in: 0...30, using: &random)).map { _ in ["a", "b", "c", "→", "e"].randomElement(using: &random) ?? "a" }
+            let characters = (0..<Int.random(in: 0...30, using: &random)).map { _ in
+                ["a", "b", "c", "→", "e"].randomElement(using: &random) ?? "a"
+            }
             var pieces: [String] = [""]
             for character in characters {
                 if Bool.random(using: &random) { pieces.append("") }
