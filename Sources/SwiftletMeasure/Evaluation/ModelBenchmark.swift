@@ -1,0 +1,106 @@
+// How fast a model is: prompt evaluation and token generation, several times, so that the spread is known along with the median.
+import SwiftletLanguage
+import SwiftletTensor
+
+/// Median and extremes of repeated measurements.
+public struct Spread: Sendable, Codable, Equatable {
+    public let median: Double
+    public let minimum: Double
+    public let maximum: Double
+
+    /// Nil when there are no values.
+    public init?(_ values: [Double]) {
+        let sorted = values.sorted()
+        guard let first = sorted.first, let last = sorted.last else { return nil }
+        minimum = first
+        maximum = last
+        let middle = sorted.count / 2
+        median = sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+    }
+}
+
+/// Measures prefill and decode.
+public struct ModelBenchmark: Sendable {
+    /// Tokens of the prompt that prefill evaluates at once.
+    public var promptTokens: Int
+    /// Tokens that decode generates after the prompt, one at a time, each chosen greedily.
+    public var generateTokens: Int
+    public var repetitions: Int
+
+    public init(promptTokens: Int = 512, generateTokens: Int = 128, repetitions: Int = 5) {
+        self.promptTokens = promptTokens
+        self.generateTokens = generateTokens
+        self.repetitions = repetitions
+    }
+
+    /// What was measured.
+    public struct Result: Sendable, Codable, Equatable {
+        public var promptTokens: Int
+        public var generateTokens: Int
+        public var repetitions: Int
+        public var prefillTokensPerSecond: Spread
+        public var decodeTokensPerSecond: Spread
+        public var loadMilliseconds: Double
+        /// Of the whole process, loading included.
+        public var peakResidentBytes: Int
+    }
+
+    /// One repetition.
+    public struct Progress: Sendable {
+        public let repetition: Int
+        public let repetitions: Int
+        public let prefillTokensPerSecond: Double
+        public let decodeTokensPerSecond: Double
+    }
+
+    /// Measures after one unmeasured repetition with few generated tokens, which plans memory and wakes the threads.
+    ///
+    /// `progress` is called after each repetition; what it throws ends the measurement. Throws `SwiftletError.invalidArgument` for a count
+    /// that is not positive and when the tokens exceed the model's context.
+    public func measure(model: LanguageModel, progress: (Progress) throws -> Void = { _ in }) throws -> Result {
+        for (name, value) in [("prompt-tokens", promptTokens), ("generate-tokens", generateTokens), ("repetitions", repetitions)]
+        where value < 1 {
+            throw SwiftletError.invalidArgument(name: name, reason: "\(value) is not positive", remedy: "Give at least 1.")
+        }
+        let (total, overflow) = promptTokens.addingReportingOverflow(generateTokens)
+        guard !overflow, total <= model.context else {
+            throw SwiftletError.contextOverflow(
+                needed: overflow ? .max : total, available: model.context, excess: overflow ? .max : total - model.context)
+        }
+        let decoder = try Decoder(model: model, context: total)
+        var sampler = try Sampler(.greedy, vocabularyCount: model.vocabularyCount)
+        // The speed of a dense model does not depend on the tokens; a fixed spread over the vocabulary keeps runs alike.
+        let prompt = (0..<promptTokens).map { Int32(truncatingIfNeeded: $0 * 7919 % model.vocabularyCount) }
+        var prefill: [Double] = []
+        var decode: [Double] = []
+        _ = try run(decoder, &sampler, prompt, generate: min(generateTokens, 4))
+        for repetition in 1...repetitions {
+            let speeds = try run(decoder, &sampler, prompt, generate: generateTokens)
+            prefill.append(speeds.prefill)
+            decode.append(speeds.decode)
+            try progress(
+                Progress(
+                    repetition: repetition, repetitions: repetitions, prefillTokensPerSecond: speeds.prefill,
+                    decodeTokensPerSecond: speeds.decode))
+        }
+        guard let prefillSpread = Spread(prefill), let decodeSpread = Spread(decode) else {
+            throw SwiftletError.invalidArgument(name: "repetitions", reason: "nothing was measured", remedy: "Give at least 1.")
+        }
+        return Result(
+            promptTokens: promptTokens, generateTokens: generateTokens, repetitions: repetitions, prefillTokensPerSecond: prefillSpread,
+            decodeTokensPerSecond: decodeSpread, loadMilliseconds: model.loadMilliseconds,
+            peakResidentBytes: ProcessMemory.current().peakResidentBytes)
+    }
+
+    private func run(
+        _ decoder: Decoder, _ sampler: inout Sampler, _ prompt: [Int32], generate: Int
+    ) throws -> (prefill: Double, decode: Double) {
+        let clock = ContinuousClock()
+        let start = clock.now
+        var token = try sampler.sample(try decoder.evaluate(prompt, at: 0)[0])
+        let middle = clock.now
+        for index in 0..<generate { token = try sampler.sample(try decoder.evaluate([token], at: prompt.count + index)[0]) }
+        let end = clock.now
+        return (Double(prompt.count) / ((middle - start) / .seconds(1)), Double(generate) / ((end - middle) / .seconds(1)))
+    }
+}

@@ -1,0 +1,58 @@
+// Log-probabilities of given tokens under a model, in few and bounded pieces: a row of logits is as long as the vocabulary, so a window of
+// them may take hundreds of megabytes.
+import SwiftletLanguage
+import SwiftletTensor
+
+/// Scores tokens with a decoder: how probable is each, given the ones before it?
+package struct TokenScorer {
+    package let decoder: Decoder
+    private let probabilities: LogProbabilities
+    /// Rows of logits held at once.
+    private let rowLimit: Int
+
+    /// Memory that rows of logits may take, in bytes.
+    static let logitBytes = 64 << 20
+
+    package init(_ decoder: Decoder) throws {
+        self.decoder = decoder
+        probabilities = try LogProbabilities()
+        rowLimit = min(max(1, Self.logitBytes / (decoder.model.vocabularyCount * MemoryLayout<Float>.stride)), Decoder.batch)
+    }
+
+    /// Evaluates `tokens` at `position` and on, and gives ln p of `tokens[i + 1]` after `tokens[...i]` to `body` for each i from `first` on.
+    /// The last token is not evaluated: nothing follows it.
+    package func score(_ tokens: [Int32], at position: Int, from first: Int = 0, _ body: (Double) throws -> Void) throws {
+        var start = 0
+        var row = first
+        let end = tokens.count - 1
+        while row < end {
+            // The unscored start goes along with the first rows when both fit into one batch, else before them.
+            if row - start > 0, row - start + min(rowLimit, end - row) > Decoder.batch {
+                try decoder.evaluate(Array(tokens[start..<row]), at: position + start, logits: .none)
+                start = row
+            }
+            let stop = min(row + rowLimit, end)
+            let rows = try decoder.evaluate(Array(tokens[start..<stop]), at: position + start, logits: .range(row - start..<stop - start))
+            for index in 0..<rows.count {
+                try body(try probability(of: tokens[row + index + 1], in: rows[index]))
+            }
+            start = stop
+            row = stop
+        }
+    }
+
+    /// ln p of each of `next` after `tokens`, which are evaluated at position 0.
+    package func score(next: [Int32], after tokens: [Int32]) throws -> [Double] {
+        let rows = try decoder.evaluate(tokens, at: 0, logits: .last)
+        return try next.map { try probability(of: $0, in: rows[0]) }
+    }
+
+    private func probability(of token: Int32, in row: UnsafeMutableBufferPointer<Float>) throws -> Double {
+        let value = Double(try probabilities.logProbability(of: token, in: UnsafeBufferPointer(row)))
+        guard !value.isNaN else {
+            throw SwiftletError.invalidGraph(
+                node: "logits", reason: "a logit is not a number", remedy: "The model file or a kernel is broken: try --isa scalar.")
+        }
+        return value
+    }
+}
