@@ -10,6 +10,7 @@ let package = Package(
         .library(name: "CKernels", targets: ["CKernels"]),
         // Kernels set up on the shapes of real layers, for the benchmarks in Benchmarks/, a package of its own.
         .library(name: "SwiftletKernelCases", targets: ["SwiftletKernelCases"]),
+        .executable(name: "swiftlet", targets: ["swiftlet-cli"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -45,6 +46,11 @@ let package = Package(
         // What an app imports.
         .target(name: "Swiftlet", dependencies: ["SwiftletLanguage", "SwiftletModels"]),
 
+        // The command: one file a subcommand.
+        .executableTarget(
+            name: "swiftlet-cli",
+            dependencies: ["SwiftletMeasure", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+
         // Naive operations in Double, seeded data and tolerances, shared by every test target.
         .target(name: "TestSupport", dependencies: ["SwiftletGraph"], path: "Tests/TestSupport"),
         .testTarget(name: "SwiftletTensorTests", dependencies: ["SwiftletTensor", "TestSupport"]),
@@ -60,6 +66,7 @@ let package = Package(
         .testTarget(name: "SwiftletKernelCasesTests", dependencies: ["SwiftletKernelCases", "CKernels", "SwiftletTensor"]),
         .testTarget(name: "SwiftletModelsTests", dependencies: ["SwiftletModels"]),
         .testTarget(name: "SwiftletMeasureTests", dependencies: ["SwiftletMeasure", "SwiftletKernelCases", "CKernels", "TestSupport"]),
+        .testTarget(name: "SwiftletCLITests", dependencies: ["swiftlet-cli", "SwiftletFormats", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

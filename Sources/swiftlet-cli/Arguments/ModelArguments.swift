@@ -1,0 +1,38 @@
+// The options of every command that runs a model.
+import ArgumentParser
+import SwiftletLanguage
+import SwiftletModels
+import SwiftletRuntime
+
+extension InstructionSet: ExpressibleByArgument {}
+extension ModelOptions.CacheType: ExpressibleByArgument {}
+extension ModelOptions.Activations: ExpressibleByArgument {}
+
+struct ModelArguments: ParsableArguments {
+    @Option(name: [.short, .long], help: ArgumentHelp("A GGUF file, or the name of a pulled model.", valueName: "file-or-name"))
+    var model: String
+
+    @Option(help: "Threads that compute (default: one a physical core).")
+    var threads: Int?
+
+    @Option(help: "Highest instruction set to use (default: the best this machine has, or $SWIFTLET_ISA).")
+    var isa: InstructionSet?
+
+    @Option(help: "How keys and values are cached.")
+    var kvType: ModelOptions.CacheType = .f16
+
+    @Option(help: "How activations of quantised layers are rounded: int8 is faster on prompts, int15 exact to the eye.")
+    var activations: ModelOptions.Activations = ModelOptions().activations
+
+    func validate() throws {
+        if let threads, !(1...512).contains(threads) { throw ValidationError("--threads must be between 1 and 512.") }
+    }
+
+    /// Loads the model for sessions of at most `context` tokens (nil: the model's own).
+    func load(context: Int? = nil) async throws -> LanguageModel {
+        let options = ModelOptions(
+            threads: threads, instructionSet: try InstructionSet.resolve(isa?.rawValue), cacheType: kvType, context: context,
+            activations: activations)
+        return try await LanguageModel.load(try ModelCache().resolve(model), options: options)
+    }
+}

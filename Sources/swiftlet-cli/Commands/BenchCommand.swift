@@ -1,0 +1,73 @@
+import ArgumentParser
+import Foundation
+import SwiftletMeasure
+
+struct BenchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench", abstract: "Measures how fast a model reads a prompt and generates tokens after it.")
+
+    @OptionGroup(title: "Model") var model: ModelArguments
+
+    @Option(help: "Tokens of the prompt.")
+    var promptTokens = 512
+
+    @Option(help: "Tokens to generate after it.")
+    var generateTokens = 128
+
+    @Option(help: "How often to measure both.")
+    var repetitions = 5
+
+    @Flag(help: "Print one JSON object: medians, smallest and largest.")
+    var json = false
+
+    private struct Report: Encodable {
+        let model: String
+        let promptTokens, generateTokens, repetitions: Int
+        let prefillTokensPerSecond, prefillTokensPerSecondMin, prefillTokensPerSecondMax: Double
+        let decodeTokensPerSecond, decodeTokensPerSecondMin, decodeTokensPerSecondMax: Double
+        let loadMs: Double
+        let peakResidentBytes: Int
+        let isa: String
+        let threads: Int
+        let kvType: String
+        let activations: String
+    }
+
+    func validate() throws {
+        for (name, value) in [("--prompt-tokens", promptTokens), ("--generate-tokens", generateTokens), ("--repetitions", repetitions)]
+        where value < 1 {
+            throw ValidationError("\(name) must be positive.")
+        }
+    }
+
+    func run() async throws {
+        let loaded = try await model.load()
+        let benchmark = ModelBenchmark(promptTokens: promptTokens, generateTokens: generateTokens, repetitions: repetitions)
+        let result = try benchmark.measure(model: loaded) { progress in
+            try Task.checkCancellation()
+            Console.report(
+                "repetition \(progress.repetition) of \(progress.repetitions): prefill \(StatisticsLine.rate(progress.prefillTokensPerSecond)), "
+                    + "decode \(StatisticsLine.rate(progress.decodeTokensPerSecond)) tokens/s")
+        }
+        let (prefill, decode) = (result.prefillTokensPerSecond, result.decodeTokensPerSecond)
+        guard json else {
+            func line(_ title: String, _ spread: Spread) -> String {
+                "\(title) \(StatisticsLine.rate(spread.median)) tokens/s (\(StatisticsLine.rate(spread.minimum)) to \(StatisticsLine.rate(spread.maximum)))\n"
+            }
+            Console.write(
+                line("prefill", prefill) + line("decode ", decode)
+                    + "load    \(Int(result.loadMilliseconds.rounded())) ms\nmemory  \(InspectionText.megabytes(result.peakResidentBytes)) at most\n"
+            )
+            Console.report("[\(loaded.name), \(loaded.instructionSet.rawValue), \(loaded.threads) threads]")
+            return
+        }
+        try JSONOutput.print(
+            Report(
+                model: loaded.name, promptTokens: promptTokens, generateTokens: generateTokens, repetitions: repetitions,
+                prefillTokensPerSecond: prefill.median, prefillTokensPerSecondMin: prefill.minimum,
+                prefillTokensPerSecondMax: prefill.maximum,
+                decodeTokensPerSecond: decode.median, decodeTokensPerSecondMin: decode.minimum, decodeTokensPerSecondMax: decode.maximum,
+                loadMs: result.loadMilliseconds, peakResidentBytes: result.peakResidentBytes, isa: loaded.instructionSet.rawValue,
+                threads: loaded.threads, kvType: model.kvType.rawValue, activations: model.activations.rawValue))
+    }
+}

@@ -1,0 +1,63 @@
+import ArgumentParser
+import Foundation
+import SwiftletMeasure
+
+struct EvalCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "eval", abstract: "Measures how well a model does a task.", subcommands: [HellaSwagCommand.self])
+}
+
+struct HellaSwagCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "hellaswag", abstract: "Asks which of four endings continues a context; prints acc_norm.",
+        discussion: "The file has six lines a task: context, index of the right ending, four endings. The procedure is llama.cpp's.")
+
+    @OptionGroup(title: "Model") var model: ModelArguments
+
+    @Option(name: [.short, .long], help: "The tasks.")
+    var file: String
+
+    @Option(help: "Tasks to ask, from the start of the file (default: all).")
+    var tasks: Int?
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    private struct Report: Encodable {
+        let tasks, correct: Int
+        let accuracyPercent, intervalLowPercent, intervalHighPercent, seconds, loadMs: Double
+        let peakResidentBytes: Int
+        let isa: String
+        let threads: Int
+    }
+
+    func validate() throws {
+        if let tasks, tasks < 1 { throw ValidationError("--tasks must be positive.") }
+    }
+
+    func run() async throws {
+        let evaluation = try HellaSwag(InputFile.text(file), name: file, limit: tasks)
+        let model = try await model.load()
+        let line = ProgressLine("hellaswag")
+        let result = try evaluation.measure(model: model) { progress in
+            try Task.checkCancellation()
+            let share = String(format: "%.2f", 100 * Double(progress.correct) / Double(progress.task))
+            line.update(done: progress.task, of: progress.tasks, detail: "task \(progress.task) of \(progress.tasks): \(share) %")
+        }
+        line.finish()
+        guard json else {
+            Console.write(
+                String(
+                    format: "acc_norm %.2f %% (95 %% interval %.2f to %.2f)\n", result.accuracyPercent, result.intervalLowPercent,
+                    result.intervalHighPercent))
+            Console.report("[\(result.correct) of \(result.tasks) tasks, \(Int(result.seconds.rounded())) s]")
+            return
+        }
+        try JSONOutput.print(
+            Report(
+                tasks: result.tasks, correct: result.correct, accuracyPercent: result.accuracyPercent,
+                intervalLowPercent: result.intervalLowPercent,
+                intervalHighPercent: result.intervalHighPercent, seconds: result.seconds, loadMs: model.loadMilliseconds,
+                peakResidentBytes: ProcessMemory.current().peakResidentBytes, isa: model.instructionSet.rawValue, threads: model.threads))
+    }
+}

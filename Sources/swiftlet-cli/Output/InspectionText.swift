@@ -1,0 +1,58 @@
+// The report of `inspect` for a reader.
+import Foundation
+import SwiftletMeasure
+
+enum InspectionText {
+    static func text(_ model: ModelInspection) -> String {
+        var lines = model.files.map { "file              \($0)" }
+        lines.append("format            \(model.format)")
+        if let name = model.name { lines.append("name              \(name)") }
+        if let architecture = model.architecture { lines.append("architecture      \(architecture)") }
+        lines.append("parameters        \(model.parameters) (\(count(model.parameters)))")
+        lines.append("tensor bytes      \(model.tensorBytes) (\(megabytes(model.tensorBytes)))")
+        if model.parameters > 0 {
+            lines.append("bits a parameter  " + String(format: "%.2f", 8 * Double(model.tensorBytes) / Double(model.parameters)))
+        }
+        if let cost = model.cost {
+            lines.append(
+                "bytes per token   \(cost.weightBytesPerToken) (\(megabytes(cost.weightBytesPerToken)) of weights read to generate one)")
+            lines.append("cache per token   \(cost.cacheBytesPerToken) bytes (f16)")
+        } else if let reason = model.costMissing {
+            lines.append("bytes per token   unknown: \(reason)")
+        }
+        lines.append("\nformats")
+        lines += model.formats.map {
+            "  " + pad($0.format, 8) + pad("\($0.tensors) tensors", 14) + pad(count($0.parameters), 10) + megabytes($0.bytes)
+        }
+        if !model.metadata.isEmpty { lines.append("\nmetadata") }
+        lines += model.metadata.map { "  \($0.key) (\($0.type)) = \(shortened($0.value.description))" }
+        lines.append("\ntensors")
+        let longest = model.tensors.reduce(0) { max($0, $1.name.count) }
+        lines += model.tensors.map { tensor in
+            "  " + pad(tensor.name, longest + 2) + pad(tensor.format, 8) + pad(megabytes(tensor.bytes), 12)
+                + "[" + tensor.shape.map(String.init).joined(separator: ", ") + "]"
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    static func megabytes(_ bytes: Int) -> String { String(format: "%.2f MB", Double(bytes) / 1e6) }
+
+    private static func count(_ number: Int) -> String {
+        switch number {
+        case 1_000_000_000...: String(format: "%.2f B", Double(number) / 1e9)
+        case 1_000_000...: String(format: "%.1f M", Double(number) / 1e6)
+        case 1_000...: String(format: "%.1f K", Double(number) / 1e3)
+        default: "\(number)"
+        }
+    }
+
+    private static func pad(_ text: String, _ width: Int) -> String {
+        text + String(repeating: " ", count: max(1, width - text.count))
+    }
+
+    /// A value on one line, at most 120 characters of it.
+    private static func shortened(_ text: String) -> String {
+        let line = text.replacingOccurrences(of: "\n", with: "\\n")
+        return line.count > 120 ? line.prefix(120) + "…" : line
+    }
+}

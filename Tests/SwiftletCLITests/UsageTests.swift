@@ -1,0 +1,70 @@
+import Foundation
+import Testing
+
+/// Where the rules of usage and of exit codes are checked: no model is needed.
+@Suite(.enabled(if: CommandRun.binary != nil, "needs the built command")) struct UsageTests {
+    @Test(arguments: [
+        ["generate"], ["generate", "--model", "x", "--prompt", "a", "--file", "b"],
+        ["generate", "--model", "x", "--prompt", "a", "--chat", "--raw"],
+        ["generate", "--model", "x", "--prompt", "a", "--temperature", "-1"],
+        ["generate", "--model", "x", "--prompt", "a", "--top-p", "2"],
+        ["generate", "--model", "x", "--prompt", "a", "--max-tokens", "0"], ["generate", "--model", "x", "--prompt", "a", "--stop", ""],
+        ["generate", "--model", "x", "--prompt", "a", "--isa", "mmx"], ["generate", "--model", "x", "--prompt", "a", "--kv-type", "f64"],
+        ["generate", "--model", "x", "--prompt", "a", "--log-probs"], ["generate", "--model", "x", "--prompt", "a", "--system", "b"],
+        ["generate", "--model", "x", "--prompt", "a", "--logit-bias", "5"],
+        ["generate", "--model", "x", "--prompt", "a", "--threads", "0"],
+        ["generate", "--model", "x", "--prompt", "a", "--context", "0"], ["chat"], ["inspect"], ["inspect", "x", "--graph", "--json"],
+        ["tokenize", "--model", "x", "--text", "a", "--file", "b"], ["template", "--template", "x"], ["perplexity", "--model", "x"],
+        ["perplexity", "--model", "x", "--file", "y", "--chunks", "0"], ["eval", "hellaswag", "--model", "x"],
+        ["bench", "--model", "x", "--repetitions", "0"],
+        ["pull"], ["nonsense"], ["generate", "--nonsense"],
+    ])
+    func wrongUsageIsCode2OnStandardError(arguments: [String]) throws {
+        let run = try CommandRun(arguments)
+        #expect(run.status == 2)
+        #expect(run.output.isEmpty)
+        #expect(run.errors.contains("Usage:"))
+    }
+
+    @Test(arguments: [
+        [], ["generate"], ["chat"], ["inspect"], ["tokenize"], ["template"], ["perplexity"], ["eval"], ["eval", "hellaswag"], ["bench"],
+        ["pull"], ["doctor"],
+    ])
+    func helpIsCode0OnStandardOutput(command: [String]) throws {
+        let run = try CommandRun(command + ["--help"])
+        #expect(run.status == 0)
+        #expect(run.output.contains("USAGE: swiftlet"))
+        #expect(run.errors.isEmpty)
+    }
+
+    @Test(arguments: [
+        ["generate", "--model", "/absent.gguf", "--prompt", "a"], ["generate", "--model", "absent-model", "--prompt", "a"],
+        ["inspect", "/absent.gguf"],
+        ["inspect", "/dev/null"], ["tokenize", "--model", "/absent.gguf", "--text", "a"],
+        ["template", "--template", "/absent", "--data", "/absent"],
+        ["perplexity", "--model", "/absent.gguf", "--file", "/absent"], ["perplexity", "--model", "/absent.gguf", "--file", "/"],
+        ["pull", "no-such-model"],
+    ])
+    func failuresAreCode1AndOneLine(arguments: [String]) throws {
+        let run = try CommandRun(arguments)
+        #expect(run.status == 1)
+        #expect(run.output.isEmpty)
+        #expect(run.errors.hasPrefix("error: "))
+        #expect(run.errors.split(separator: "\n").count == 1)
+    }
+
+    @Test func templateIsRenderedByteForByte() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let (template, data) = (folder.appending(path: "t.jinja"), folder.appending(path: "d.json"))
+        try Data("{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}{{ strftime_now('%Y-%m-%d %H:%M') }}".utf8).write(
+            to: template)
+        try Data(#"{"messages": [{"role": "user", "content": "Grüße"}]}"#.utf8).write(to: data)
+        let run = try CommandRun(["template", "--template", template.path, "--data", data.path, "--now", "2025-07-10T12:00:00Z"])
+        #expect(run.status == 0)
+        #expect(run.output == "<user>Grüße\n2025-07-10 12:00")
+        try Data("[1]".utf8).write(to: data)
+        #expect(try CommandRun(["template", "--template", template.path, "--data", data.path]).status == 1)
+    }
+}
