@@ -2,7 +2,6 @@
 import CKernels
 import Dispatch
 import SwiftletRuntime
-import Synchronization
 import TestSupport
 import Testing
 
@@ -157,7 +156,7 @@ struct ExecutionContextTests {
             return results
         }
         let alone = try (0..<4).map(session)
-        let together = Mutex<[Int: [[Double]]]>([:])
+        let together = Locked<[Int: [[Double]]]>([:])
         DispatchQueue.concurrentPerform(iterations: 4) { index in
             let results = try? session(index)
             together.withLock { $0[index] = results }

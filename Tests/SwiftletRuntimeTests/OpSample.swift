@@ -1,7 +1,6 @@
 // A sample of an operation: a graph of one operation (or the few that belong together), inputs for one or several runs, and how far from
 // the exact result a backend that computes in f32 may be. The tables are in the files OpSamples+….swift.
 import SwiftletRuntime
-import Synchronization
 import TestSupport
 import Testing
 
@@ -87,7 +86,7 @@ struct PreparedSample: Sendable {
     /// The bytes of the states after all runs, as the reference leaves them.
     let states: [[UInt8]]
 
-    private static let made = Mutex<[String: PreparedSample]>([:])
+    private static let made = Locked<[String: PreparedSample]>([:])
 
     static func of(_ sample: OpSample) throws -> PreparedSample {
         if let prepared = made.withLock({ $0[sample.name] }) { return prepared }

@@ -3,6 +3,7 @@
 import Dispatch
 import SwiftletRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 #if canImport(Glibc)
@@ -13,8 +14,8 @@ import Testing
 
 /// Counters that any thread may raise.
 private final class Tally: Sendable {
-    private let counts: Mutex<[Int]>
-    init(_ count: Int) { counts = Mutex([Int](repeating: 0, count: count)) }
+    private let counts: Locked<[Int]>
+    init(_ count: Int) { counts = Locked([Int](repeating: 0, count: count)) }
     func raise(_ index: Int) { counts.withLock { $0[index] += 1 } }
     var values: [Int] { counts.withLock { $0 } }
 }

@@ -1,5 +1,4 @@
 // One node with its tensors, and the switch from operations to their definitions.
-import Synchronization
 
 /// A node bound to memory. Each operation is one method, grouped by file.
 struct ReferenceStep {
@@ -26,13 +25,15 @@ struct ReferenceStep {
         }
     }
 
-    /// Runs `body(0)…body(count − 1)` on the pool, if there is one, and throws the first error any of them threw.
+    /// Runs `body(0)…body(count − 1)` on the pool, if there is one, and throws the first error in that order.
     func forEach(_ count: Int, _ body: (Int) throws -> Void) throws {
         guard let pool else { return try (0..<count).forEach(body) }
-        let failure = Mutex<(any Error)?>(nil)
-        pool.forEach(count) { index in
-            do { try body(index) } catch { failure.withLock { $0 = $0 ?? error } }
+        var failures = [(any Error)?](repeating: nil, count: count)
+        failures.withUnsafeMutableBufferPointer { failures in
+            pool.forEach(count) { index in
+                do { try body(index) } catch { failures[index] = error }
+            }
         }
-        if let error = failure.withLock({ $0 }) { throw error }
+        if let error = failures.lazy.compactMap({ $0 }).first { throw error }
     }
 }
