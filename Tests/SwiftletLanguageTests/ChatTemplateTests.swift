@@ -185,12 +185,14 @@ struct ChatTemplateTests {
         #expect(throws: SwiftletError.self) { try result.get() }
     }
 
-    /// 512 KiB, what Apple's systems give a secondary thread. Unoptimised frames are several times larger and are given room accordingly.
+    /// 512 KiB, what Apple's systems give a secondary thread. Frames without optimisation or with a sanitizer are several times larger and
+    /// are given room accordingly.
     private static let smallStack: Int = {
         #if DEBUG
-            4 << 20
+            return 16 << 20
         #else
-            512 << 10
+            let isSanitized = dlsym(nil, "__asan_init") != nil || dlsym(nil, "__tsan_init") != nil
+            return isSanitized ? 16 << 20 : 512 << 10
         #endif
     }()
 
