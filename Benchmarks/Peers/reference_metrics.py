@@ -20,7 +20,8 @@ from llama_model import LlamaModel, log_probability
 
 
 def perplexity(path, threads, text_path, window, chunks):
-    with open(text_path, encoding="utf-8") as file:
+    # newline="": the text as it is, as both engines read it; Python would turn CRLF into LF.
+    with open(text_path, encoding="utf-8", newline="") as file:
         text = file.read()
     model = LlamaModel(path, threads, context=window, batch=window)
     tokens = model.tokenize(text.removesuffix("\n"))

@@ -2,6 +2,7 @@
 import Foundation
 import SwiftletLinearAlgebra
 import SwiftletModels
+import SwiftletRuntime
 
 /// A machine's fitness for running models. As JSON, keys are in snake case.
 public struct DoctorReport: Sendable, Codable {
@@ -59,7 +60,7 @@ public struct DoctorReport: Sendable, Codable {
                     + (machine.coreLimit.map { String(format: ", limited to %.1f", $0) } ?? "")),
             line("Threads", "\(threads)"),
             line("Caches", caches.isEmpty ? "unknown" : caches),
-            line("Kernels", (["scalar"] + machine.instructionSets).joined(separator: ", ")),
+            line("Kernels", machine.kernelPaths.joined(separator: ", ") + " (--isa)"),
             line("Memory", "\(gibibytes(machine.memoryBytes)), \(gibibytes(machine.availableMemoryBytes)) available"),
             line("This process", "\(mebibytes(process.residentBytes)) resident, \(mebibytes(process.peakResidentBytes)) at most"),
             line(

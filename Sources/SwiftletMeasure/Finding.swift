@@ -1,5 +1,6 @@
 // What is wrong with a machine for running models, each with what to do about it. A pure function of facts, so that every rule is tested.
 import SwiftletLinearAlgebra
+import SwiftletRuntime
 
 /// One thing `doctor` found.
 public struct Finding: Sendable, Codable, Equatable {

@@ -1,6 +1,7 @@
 // Measured limits of the machine: how fast it reads memory, and how fast it multiplies with each instruction set. Kernels are held against these.
 import CKernels
 import Foundation
+import SwiftletRuntime
 import SwiftletTensor
 import Synchronization
 

@@ -3,6 +3,7 @@ import Foundation
 import SwiftletLinearAlgebra
 import SwiftletMeasure
 import SwiftletModels
+import SwiftletRuntime
 import Testing
 
 @Suite struct DoctorTests {

@@ -1,5 +1,6 @@
 import CKernels
 import SwiftletMeasure
+import SwiftletRuntime
 import Testing
 
 @Suite struct MachineTests {

@@ -1,5 +1,6 @@
 import CKernels
 import SwiftletMeasure
+import SwiftletRuntime
 import SwiftletTensor
 import Testing
 

@@ -48,7 +48,7 @@ public final class LanguageModel: Sendable {
         tokenizer = try Tokenizer.load(from: file)
         chatTemplate = try file.metadata.string("tokenizer.chat_template").map { try ChatTemplate(source: $0, name: "\(file.path): chat template") }
         instructionSet = try options.instructionSet ?? InstructionSet.resolve(nil)
-        threads = options.threads ?? Processors.physicalCount
+        threads = options.threads ?? Machine.current().recommendedThreads
         let pool = try ThreadPool(threadCount: threads)
         let graph = try Architectures.graph(of: file, hyperparameters: hyperparameters, cache: options.cacheType.format)
         let backends =

@@ -5,6 +5,7 @@
 // evaluated once; an ending's score is the mean of ln p over its other tokens, and the ending with the largest score is the answer.
 import Foundation
 import SwiftletLanguage
+import SwiftletRuntime
 import SwiftletTensor
 
 /// Measures how often a model finds the right ending.

@@ -1,5 +1,6 @@
 // How fast a model is: prompt evaluation and token generation, several times, so that the spread is known along with the median.
 import SwiftletLanguage
+import SwiftletRuntime
 import SwiftletTensor
 
 /// Median and extremes of repeated measurements.

@@ -1,6 +1,7 @@
 // Times one kernel case and says how near it comes to what the machine can do.
 import CKernels
 import SwiftletKernelCases
+import SwiftletRuntime
 import SwiftletTensor
 
 /// What one kernel reached on one layer.

@@ -49,10 +49,10 @@ public enum InstructionSet: String, Sendable, CaseIterable {
     }
 
     /// The levels this machine has, lowest first.
-    public static let available: [InstructionSet] = {
-        let detected = ck_isa_detect()
-        return allCases.filter { detected & $0.defining == $0.defining }
-    }()
+    public static let available: [InstructionSet] = levels(within: ck_isa_detect())
+
+    /// The levels a set of kernel bits allows, lowest first.
+    static func levels(within isa: UInt32) -> [InstructionSet] { allCases.filter { isa & $0.defining == $0.defining } }
 
     /// The highest level this machine has.
     public static var best: InstructionSet { available.last ?? .scalar }

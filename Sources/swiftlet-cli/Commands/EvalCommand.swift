@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import SwiftletMeasure
+import SwiftletRuntime
 
 struct EvalCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import SwiftletMeasure
+import SwiftletRuntime
 
 struct PerplexityCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

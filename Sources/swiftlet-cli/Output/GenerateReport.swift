@@ -1,6 +1,7 @@
 // What `generate --json` prints, gathered while tokens come.
 import SwiftletLanguage
 import SwiftletMeasure
+import SwiftletRuntime
 
 struct GenerateReport {
     /// The printed object.

@@ -28,8 +28,10 @@ public struct Machine: Sendable, Codable, Equatable {
     /// CPU time limit of the control group, in cores; nil without one.
     public let coreLimit: Double?
     public let caches: [Cache]
-    /// Instruction sets that kernels may use, for example "avx2", "avx512-vnni".
+    /// Extensions kernels may use, for example "avx2", "avx512-vnni".
     public let instructionSets: [String]
+    /// Kernel paths that can be chosen, lowest first, by the names `InstructionSet` has for them.
+    public let kernelPaths: [String]
     /// Whether the CPU lists AMX tiles, permitted or not.
     public let listsTiles: Bool
     /// Memory of the machine, in bytes.
@@ -79,6 +81,7 @@ public struct Machine: Sendable, Codable, Equatable {
             return Cache(level: level, kind: kind, bytes: bytes, sharedBy: max(shared, 1))
         }
         instructionSets = Self.names(of: isa)
+        kernelPaths = InstructionSet.levels(within: isa).map(\.rawValue)
         let total = files.bytes("MemTotal", in: "/proc/meminfo") ?? Int(clamping: fallback.physicalMemory)
         let available = files.bytes("MemAvailable", in: "/proc/meminfo") ?? total
         memoryBytes = total

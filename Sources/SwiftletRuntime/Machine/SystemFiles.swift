@@ -17,12 +17,12 @@ package struct SystemFiles: Sendable {
     }
 
     /// The trimmed text of a file, or nil when there is none.
-    func text(_ path: String) -> String? { readText(path)?.trimmingCharacters(in: .whitespacesAndNewlines) }
+    package func text(_ path: String) -> String? { readText(path)?.trimmingCharacters(in: .whitespacesAndNewlines) }
 
-    func integer(_ path: String) -> Int? { text(path).flatMap { Int($0) } }
+    package func integer(_ path: String) -> Int? { text(path).flatMap { Int($0) } }
 
     /// The value after `key` and a colon, in a file of "key: value" lines.
-    func field(_ key: String, in path: String) -> String? {
+    package func field(_ key: String, in path: String) -> String? {
         for line in (text(path) ?? "").split(separator: "\n") {
             let parts = line.split(separator: ":", maxSplits: 1)
             if parts.count == 2, parts[0].trimmingCharacters(in: .whitespaces) == key {
@@ -33,14 +33,14 @@ package struct SystemFiles: Sendable {
     }
 
     /// A field such as "1234 kB", in bytes.
-    func bytes(_ key: String, in path: String) -> Int? {
+    package func bytes(_ key: String, in path: String) -> Int? {
         guard let words = field(key, in: path)?.split(separator: " "), let value = words.first.flatMap({ Int($0) }) else { return nil }
         let (bytes, overflow) = value.multipliedReportingOverflow(by: words.count > 1 && words[1].lowercased() == "kb" ? 1024 : 1)
         return overflow ? nil : bytes
     }
 
     /// The numbers of a list such as "0-3,8,10-11" (the format of Linux's CPU lists). Numbers above 65,535 are left out.
-    static func numbers(_ list: String) -> [Int] {
+    package static func numbers(_ list: String) -> [Int] {
         list.split(separator: ",").flatMap { part -> [Int] in
             let ends = part.split(separator: "-").compactMap { Int($0.trimmingCharacters(in: .whitespaces)) }
             guard let first = ends.first, let last = ends.last, first >= 0, first <= last, last < 65_536 else { return [] }
