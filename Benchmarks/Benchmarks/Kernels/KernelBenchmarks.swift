@@ -3,6 +3,7 @@
 import Benchmark
 import Foundation
 import SwiftletKernelCases
+import Synchronization
 
 let benchmarks: @Sendable () -> Void = {
     // Shapes beside this package; more models are more files.
@@ -16,14 +17,21 @@ let benchmarks: @Sendable () -> Void = {
         Benchmark("shapes") { $0.error("\(error)") }
         return
     }
-    for row in catalog.missingRows { FileHandle.standardError.write(Data("skipped \(row): this CPU lacks its instruction set\n".utf8)) }
-    for weight in catalog.oversized { FileHandle.standardError.write(Data("skipped \(weight): the packed weight is too large\n".utf8)) }
+    let skipped =
+        catalog.missingRows.map { "skipped \($0): this CPU lacks its instruction set\n" }
+        + catalog.oversized.map { "skipped \($0): the packed weight is too large\n" }
+    skippedRows.withLock { $0 = skipped.joined() }
+    // The harness starts a process to list the benchmarks and then one for each it runs: the first tells what is left out, once.
+    atexit { FileHandle.standardError.write(Data(skippedRows.withLock { $0 }.utf8)) }
     for kernelCase in catalog.cases { register(kernelCase) }
 }
 
 /// Arithmetic and memory rates of each iteration. Whole numbers are all the harness takes, so millions.
 private let operationRate = BenchmarkMetric.custom("Mop/s", polarity: .prefersLarger, useScalingFactor: false)
 private let byteRate = BenchmarkMetric.custom("MB/s", polarity: .prefersLarger, useScalingFactor: false)
+
+/// What this machine leaves out, until a benchmark runs.
+private let skippedRows = Mutex("")
 
 private func register(_ kernelCase: KernelCase) {
     // Short calls are timed a thousand at a time; the harness divides. A rule of the shape alone, so that baselines of all machines compare.
@@ -49,6 +57,7 @@ private func register(_ kernelCase: KernelCase) {
             }
         },
         setup: {
+            skippedRows.withLock { $0 = "" }
             slot.kernel = Result {
                 let kernel = try kernelCase.prepare()
                 try kernel.verify()
