@@ -17,9 +17,12 @@ package final class Decoder {
     package init(model: LanguageModel, context: Int, slots: Int = 1) throws {
         guard context > 0, context <= model.context else {
             throw SwiftletError.invalidArgument(
-                name: "context", reason: "\(context) tokens; the model has room for 1 to \(model.context)", remedy: "Choose a context in that range.")
+                name: "context", reason: "\(context) tokens; the model has room for 1 to \(model.context)",
+                remedy: "Choose a context in that range.")
         }
-        guard slots > 0 else { throw SwiftletError.invalidArgument(name: "slots", reason: "\(slots) is not positive", remedy: "Give at least one.") }
+        guard slots > 0 else {
+            throw SwiftletError.invalidArgument(name: "slots", reason: "\(slots) is not positive", remedy: "Give at least one.")
+        }
         self.model = model
         self.context = context
         self.slots = slots
@@ -38,12 +41,24 @@ package final class Decoder {
         case range(Range<Int>)
     }
 
-    /// Rows of logits and of the last hidden state, valid until the next call.
+    /// Rows of logits and of the last hidden state, valid until the next call. They keep the decoder's memory, so they outlive the decoder,
+    /// but a pointer taken from them does not outlive both.
     package struct Rows {
+        private let owner: Decoder
         package let count: Int
         package let vocabularyCount: Int
         fileprivate let logits: UnsafeMutableBufferPointer<Float>
         fileprivate let hidden: UnsafeMutableBufferPointer<Float>
+
+        fileprivate init(
+            _ owner: Decoder, count: Int, logits: UnsafeMutableBufferPointer<Float>, hidden: UnsafeMutableBufferPointer<Float>
+        ) {
+            self.owner = owner
+            self.count = count
+            vocabularyCount = owner.model.vocabularyCount
+            self.logits = logits
+            self.hidden = hidden
+        }
 
         package subscript(row: Int) -> UnsafeMutableBufferPointer<Float> {
             UnsafeMutableBufferPointer(rebasing: logits[row * vocabularyCount..<(row + 1) * vocabularyCount])
@@ -64,7 +79,8 @@ package final class Decoder {
     @discardableResult
     package func evaluate(_ tokens: [Int32], at position: Int, slot: Int = 0, logits: LogitRows = .last) throws -> Rows {
         guard position + tokens.count <= context else {
-            throw SwiftletError.contextOverflow(needed: position + tokens.count, available: context, excess: position + tokens.count - context)
+            throw SwiftletError.contextOverflow(
+                needed: position + tokens.count, available: context, excess: position + tokens.count - context)
         }
         let wanted: Range<Int> =
             switch logits {
@@ -75,22 +91,33 @@ package final class Decoder {
         var start = 0
         while tokens.count - start > Self.batch, start + Self.batch <= wanted.lowerBound {
             try Task.checkCancellation()
-            try step(count: Self.batch, outputs: 0) { index in (tokens[start + index], position + start + index, slot) } outputRow: { _ in 0 }
+            try step(count: Self.batch, outputs: 0) { index in
+                (tokens[start + index], position + start + index, slot)
+            } outputRow: { _ in
+                0
+            }
             start += Self.batch
         }
         guard wanted.lowerBound >= start, wanted.upperBound <= tokens.count, tokens.count - start <= 2 * Self.batch else {
             throw SwiftletError.invalidArgument(
-                name: "logits", reason: "rows \(wanted) of \(tokens.count) tokens span several batches", remedy: "Ask for rows of one batch at a time.")
+                name: "logits", reason: "rows \(wanted) of \(tokens.count) tokens span several batches",
+                remedy: "Ask for rows of one batch at a time.")
         }
         let (first, offset) = (start, wanted.lowerBound - start)
         return try step(count: tokens.count - start, outputs: wanted.count) { index in
             (tokens[first + index], position + first + index, slot)
-        } outputRow: { offset + $0 }
+        } outputRow: {
+            offset + $0
+        }
     }
 
     /// One token for each of several sequences: `(token, position, slot)`; a row of logits for each.
     package func evaluate(_ batch: [(token: Int32, position: Int, slot: Int)]) throws -> Rows {
-        try step(count: batch.count, outputs: batch.count) { (batch[$0].token, batch[$0].position, batch[$0].slot) } outputRow: { $0 }
+        try step(count: batch.count, outputs: batch.count) {
+            (batch[$0].token, batch[$0].position, batch[$0].slot)
+        } outputRow: {
+            $0
+        }
     }
 
     @discardableResult
@@ -111,7 +138,7 @@ package final class Decoder {
         for index in 0..<outputs { rows[index] = Int32(outputRow(index)) }
         try plan.run()
         return Rows(
-            count: outputs, vocabularyCount: model.vocabularyCount, logits: try plan.elements(of: io.logits, as: Float.self),
+            self, count: outputs, logits: try plan.elements(of: io.logits, as: Float.self),
             hidden: try plan.elements(of: io.hidden, as: Float.self))
     }
 }
