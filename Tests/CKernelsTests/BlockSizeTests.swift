@@ -17,7 +17,8 @@ import Testing
         }
     }
 
-    @Test(arguments: BlockFormat.allCases) func oddAddressesAreRefused(format: BlockFormat) throws {
+    /// Their scales are 16-bit numbers; MXFP4 alone is all bytes.
+    @Test(arguments: BlockFormat.allCases.filter { $0 != .mxfp4 }) func oddAddressesAreRefused(format: BlockFormat) throws {
         let bytes = [UInt8](repeating: 0, count: format.blockBytes + 1)
         var target = [Float](repeating: 0, count: format.blockElements)
         #expect(throws: SwiftletError.self) {

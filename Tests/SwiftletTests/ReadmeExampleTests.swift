@@ -13,7 +13,7 @@ import Testing
         // README: begin
         let model = try await LanguageModel.named(Self.storyModel)
         let session = try model.session(context: 256)
-        var options = GenerationOptions(maximumTokens: 24)
+        var options = GenerationOptions(maximumTokens: 27)
         options.sampling.temperature = 0
         for try await piece in session.generate(.text("Once upon a time"), options: options) {
             output += piece.text
