@@ -58,6 +58,8 @@ struct ByteCursor {
     /// `count` values copied as they lie in the file. The caller has checked the count with `readCount`.
     mutating func readArray<Value: BitwiseCopyable>(_ type: Value.Type, count: Int, _ what: @autoclosure () -> String) throws -> [Value] {
         let range = try take(count * MemoryLayout<Value>.stride, what())
+        // An array without capacity is one object that all threads share, and the initialiser below writes its count.
+        if count == 0 { return [] }
         return [Value](unsafeUninitializedCapacity: count) { target, initialized in
             UnsafeMutableRawBufferPointer(target).copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[range]))
             initialized = count

@@ -19,6 +19,7 @@ extension BlockFormat {
     /// The elements of whole blocks. Throws `SwiftletError.invalidArgument` when `bytes` is not a multiple of the block's size.
     package func dequantize(_ bytes: [UInt8]) throws -> [Float] {
         let elements = bytes.count / blockBytes * blockElements  // a rest of bytes fails the size check below
+        if bytes.isEmpty { return [] }
         return try [Float](unsafeUninitializedCapacity: elements) { target, initialized in
             try bytes.withUnsafeBytes { try dequantize($0, into: UnsafeMutableBufferPointer(rebasing: target[..<elements])) }
             initialized = elements
@@ -43,6 +44,7 @@ extension BlockFormat {
     /// The blocks of finite floats, as `quantize(_:into:)`.
     package func quantize(_ values: [Float]) throws -> [UInt8] {
         let bytes = values.count / blockElements * blockBytes
+        if values.isEmpty { return [] }
         return try [UInt8](unsafeUninitializedCapacity: bytes) { target, initialized in
             let blocks = UnsafeMutableRawBufferPointer(start: target.baseAddress, count: bytes)
             try values.withUnsafeBufferPointer { try quantize($0, into: blocks) }
@@ -92,6 +94,8 @@ extension WeightFormat {
             throw SwiftletError.invalidArgument(
                 name: "elements", reason: "\(source.count) bytes do not hold \(elements) elements of \(self)", remedy: "Pass a whole row.")
         }
+        // An array without capacity is one object that all threads share, and the initialiser below writes its count.
+        if elements == 0 { return [] }
         return try [Float](unsafeUninitializedCapacity: elements) { target, initialized in
             try dequantizeRow(
                 UnsafeRawBufferPointer(rebasing: source[..<bytes]), into: UnsafeMutableBufferPointer(rebasing: target[..<elements]))
