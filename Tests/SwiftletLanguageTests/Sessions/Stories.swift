@@ -2,11 +2,12 @@
 import Foundation
 import SwiftletLanguage
 import SwiftletTensor
+import TestSupport
 import Testing
 
 /// The model `stories260k` (llama, f32, 512 tokens, trained on 512 positions), there on development machines only.
 enum Stories {
-    static let path = Fixtures.path(of: "stories260k-f32.gguf")
+    static let path = SharedData.storiesModel
     static var isPresent: Bool { path != nil }
     static let note: Comment = "needs ../shared/data/models/stories260k-f32.gguf"
     static let prompt = "Once upon a time"
