@@ -1,4 +1,7 @@
-// Our own threads: every thread runs the whole program in step, dividing each step's tasks and meeting at a barrier after it.
+// Our own threads: every thread walks the whole program, sharing the tasks of each step, and goes on when a step's tasks are done.
+//
+// A step is over when its last task is, not when every thread has been there: a thread the system has taken off its core holds up nobody
+// unless it sits in the middle of a task. It skips what is done when it comes back. (A barrier a step made a busy machine ten times slower.)
 // Between programs workers spin for a moment, because the next token comes soon, then sleep; an idle pool costs nothing.
 import CKernels
 import Synchronization
@@ -11,8 +14,6 @@ import Synchronization
 
 /// What a pool runs: every thread enters `execute` once. A class, so that handing it over neither allocates nor counts references.
 package class PoolTask {
-
-
     package func execute(_ worker: inout ThreadPool.Worker) {}
 }
 
@@ -26,8 +27,9 @@ package final class ThreadPool: @unchecked Sendable {
     private let generation = Atomic<UInt32>(0)
     private let finished = Atomic<Int>(0)
     private let sleepers = Atomic<Int>(0)
-    private let arrived = Atomic<Int>(0)
-    private let barrierEpoch = Atomic<UInt32>(0)
+    /// Finished tasks of the step in progress, and the number of the last step that is over.
+    private let doneTasks = Atomic<Int>(0)
+    private let completedEpoch = Atomic<UInt32>(0)
     /// One a thread, `cursorStride` apart: (step epoch, next task of the thread's own share).
     private let cursors: UnsafeMutablePointer<Atomic<UInt64>>
     private static let cursorStride = 16
@@ -111,7 +113,7 @@ package final class ThreadPool: @unchecked Sendable {
     package func run(_ task: PoolTask) {
         pthread_mutex_lock(gate)
         defer { pthread_mutex_unlock(gate) }
-        var leader = Worker(pool: Unmanaged.passUnretained(self), index: 0, epoch: stepEpoch, barrierEpoch: barrierEpoch.load(ordering: .relaxed))
+        var leader = Worker(pool: Unmanaged.passUnretained(self), index: 0, epoch: stepEpoch)
         if threadCount > 1 {
             job = Unmanaged.passUnretained(task)
             finished.store(0, ordering: .relaxed)
@@ -133,8 +135,7 @@ package final class ThreadPool: @unchecked Sendable {
             seen &+= 1
             if isStopping { return }
             if let job {
-                var worker = Worker(
-                    pool: Unmanaged.passUnretained(self), index: index, epoch: stepEpoch, barrierEpoch: barrierEpoch.load(ordering: .relaxed))
+                var worker = Worker(pool: Unmanaged.passUnretained(self), index: index, epoch: stepEpoch)
                 job._withUnsafeGuaranteedRef { $0.execute(&worker) }
             }
             finished.add(1, ordering: .releasing)
@@ -179,57 +180,70 @@ package final class ThreadPool: @unchecked Sendable {
         fileprivate let pool: Unmanaged<ThreadPool>
         package let index: Int
         fileprivate var epoch: UInt32
-        fileprivate var barrierEpoch: UInt32
 
-        /// Starts a step: every thread calls it the same number of times, with a barrier between steps that share data.
+        /// One step: runs `body` for tasks of `0..<total` until none is left to take, and returns when all are done, whoever did them.
+        ///
+        /// Every thread must call it the same number of times with the same totals. What tasks wrote is visible to all afterwards.
         @inline(__always)
-        package mutating func beginStep() { epoch &+= 1 }
-
-        /// The next task of this step in `0..<total`, or nil when all are taken: the thread's own share first, then what others left.
-        @inline(__always)
-        package func nextTask(of total: Int) -> Int? {
+        package mutating func share(_ total: Int, _ body: (Int) -> Void) {
+            if total == 0 { return }
+            epoch &+= 1
             pool._withUnsafeGuaranteedRef { pool in
-                let threads = pool.threadCount
-                if threads == 1 { return pool.claim(share: 0, end: total, start: 0, epoch: epoch) }
-                for offset in 0..<threads {
-                    let share = (index + offset) % threads
-                    if let task = pool.claim(share: share, end: (share + 1) * total / threads, start: share * total / threads, epoch: epoch) { return task }
+                if pool.threadCount == 1 {
+                    for task in 0..<total { body(task) }
+                    return
                 }
-                return nil
-            }
-        }
-
-        /// Waits until every thread has arrived.
-        @inline(__always)
-        package mutating func barrier() {
-            pool._withUnsafeGuaranteedRef { pool in
-                let threads = pool.threadCount
-                if threads == 1 { return }
-                if pool.arrived.add(1, ordering: .acquiringAndReleasing).newValue == threads {
-                    pool.arrived.store(0, ordering: .relaxed)
-                    pool.barrierEpoch.store(barrierEpoch &+ 1, ordering: .releasing)
-                } else {
-                    var polls = 0
-                    while pool.barrierEpoch.load(ordering: .acquiring) == barrierEpoch { ThreadPool.pause(&polls) }
+                var done = 0
+                while let task = pool.nextTask(of: total, worker: index, epoch: epoch) {
+                    body(task)
+                    done += 1
                 }
+                pool.finish(done, of: total, epoch: epoch)
             }
-            barrierEpoch &+= 1
         }
     }
 
-    /// Takes the next task of a thread's share. The epoch in the upper half makes last step's cursors read as untouched.
+    /// The next task of a step, or nil when all are taken: the thread's own share first, then what others left of theirs.
+    @inline(__always)
+    private func nextTask(of total: Int, worker: Int, epoch: UInt32) -> Int? {
+        for offset in 0..<threadCount {
+            let share = worker + offset < threadCount ? worker + offset : worker + offset - threadCount
+            if let task = claim(share: share, end: (share + 1) * total / threadCount, start: share * total / threadCount, epoch: epoch) { return task }
+        }
+        return nil
+    }
+
+    /// Takes the next task of a thread's share.
+    ///
+    /// The epoch in the upper half makes the cursors of earlier steps read as untouched. A thread that comes late finds a later epoch, or its
+    /// own with nothing left: a step is only over when every task was taken, so it can take nothing that is not its step's.
     @inline(__always)
     private func claim(share: Int, end: Int, start: Int, epoch: UInt32) -> Int? {
         let cursor = cursors + share * Self.cursorStride
         var current = cursor.pointee.load(ordering: .relaxed)
         while true {
-            let next = UInt32(truncatingIfNeeded: current >> 32) == epoch ? Int(UInt32(truncatingIfNeeded: current)) : start
+            let age = Int32(bitPattern: UInt32(truncatingIfNeeded: current >> 32) &- epoch)
+            if age > 0 { return nil }
+            let next = age == 0 ? Int(UInt32(truncatingIfNeeded: current)) : start
             if next >= end { return nil }
             let taken = UInt64(epoch) << 32 | UInt64(UInt32(truncatingIfNeeded: next + 1))
             let (exchanged, original) = cursor.pointee.weakCompareExchange(expected: current, desired: taken, ordering: .relaxed)
             if exchanged { return next }
             current = original
         }
+    }
+
+    /// Reports `done` finished tasks and waits until the step is over.
+    @inline(__always)
+    private func finish(_ done: Int, of total: Int, epoch: UInt32) {
+        // Whoever reports the last task has, through the chain of additions, seen all that the others wrote, and hands it on.
+        if done > 0, doneTasks.add(done, ordering: .acquiringAndReleasing).newValue == total {
+            doneTasks.store(0, ordering: .relaxed)
+            completedEpoch.store(epoch, ordering: .releasing)
+            return
+        }
+        var polls = 0
+        while Int32(bitPattern: completedEpoch.load(ordering: .acquiring) &- epoch) < 0 { Self.pause(&polls) }
     }
 }
 
@@ -249,8 +263,7 @@ extension ThreadPool {
         }
 
         override func execute(_ worker: inout Worker) {
-            worker.beginStep()
-            while let index = worker.nextTask(of: count) { body(index) }
+            worker.share(count, body)
         }
     }
 }

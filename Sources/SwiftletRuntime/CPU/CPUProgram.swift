@@ -110,10 +110,15 @@ struct IndexCheck {
 
 /// The steps of one binding of one session.
 final class CPUBoundProgram: PoolTask, BoundProgram {
+    private struct Phase {
+        let steps: Range<Int>
+        let tasks: Int
+    }
+
     private let program: CPUProgram
     private let steps: UnsafeMutableBufferPointer<CPUStep>
-    /// Task count of each step, and whether the threads must meet after it.
-    private let schedule: UnsafeMutableBufferPointer<(tasks: Int, barrier: Bool)>
+    /// What the threads share at once: one step with its tasks, or a run of steps of one task each, which count as a single task.
+    private let phases: UnsafeMutableBufferPointer<Phase>
     private let tables: [AlignedMemory]
     private let checks: [IndexCheck.Bound]
     private let scratch: UnsafeMutableRawPointer
@@ -129,22 +134,24 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
         self.scratchBytes = scratchBytes
         self.steps = .allocate(capacity: steps.count)
         _ = self.steps.initialize(from: steps)
-        let tasks = steps.map(\.taskCount)
-        schedule = .allocate(capacity: steps.count)
-        for index in steps.indices {
-            // The first thread runs single tasks alone and in order, so two of them in a row need no meeting in between.
-            let next = index + 1 < tasks.count ? tasks[index + 1] : 1
-            let meets = index + 1 < tasks.count && (tasks[index] > 1 || next > 1)
-            schedule.initializeElement(at: index, to: (tasks: tasks[index], barrier: meets))
+        var phases: [Phase] = []
+        for (index, tasks) in steps.map(\.taskCount).enumerated() where tasks > 0 {
+            if tasks == 1, let last = phases.last, last.tasks == 1, last.steps.upperBound == index {
+                phases[phases.count - 1] = Phase(steps: last.steps.lowerBound..<index + 1, tasks: 1)
+            } else {
+                phases.append(Phase(steps: index..<index + 1, tasks: tasks))
+            }
         }
+        self.phases = .allocate(capacity: phases.count)
+        _ = self.phases.initialize(from: phases)
         super.init()
     }
 
     deinit {
         steps.deinitialize()
         steps.deallocate()
-        schedule.deinitialize()
-        schedule.deallocate()
+        phases.deinitialize()
+        phases.deallocate()
     }
 
     func run() throws {
@@ -154,15 +161,10 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
 
     override func execute(_ worker: inout ThreadPool.Worker) {
         let scratch = scratch + worker.index * scratchBytes
-        for index in 0..<steps.count {
-            let (tasks, barrier) = schedule[index]
-            if tasks <= 1 {
-                if worker.index == 0 && tasks == 1 { steps[index].execute(task: 0, scratch: scratch) }
-            } else {
-                worker.beginStep()
-                while let task = worker.nextTask(of: tasks) { steps[index].execute(task: task, scratch: scratch) }
+        for phase in phases {
+            worker.share(phase.tasks) { task in
+                for index in phase.steps { steps[index].execute(task: task, scratch: scratch) }
             }
-            if barrier { worker.barrier() }
         }
     }
 }

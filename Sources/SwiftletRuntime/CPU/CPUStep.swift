@@ -13,7 +13,7 @@ enum CPUStep {
     case cacheWrite(CacheWriteStep)
     case attention(AttentionStep)
 
-    /// How many tasks the threads share; a step of one task runs on the first thread alone.
+    /// How many tasks the threads share.
     var taskCount: Int {
         switch self {
         case .embedding(let step): step.taskCount
