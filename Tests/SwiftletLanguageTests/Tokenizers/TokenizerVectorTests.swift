@@ -1,5 +1,5 @@
 // Every published and generated vector, id by id: the vocabularies' own test files, llama.cpp's answers to tricky texts, and the pieces that
-// Hugging Face's regular expressions cut. Scripts/make-tokenizer-vectors.py makes the last two.
+// Hugging Face's regular expressions cut. ../Scripts/make_tokenizer_vectors.py makes the last two.
 import Foundation
 import SwiftletFormats
 import SwiftletLanguage

@@ -2,7 +2,7 @@
 """Makes Tests/SwiftletLanguageTests/Tokenizers/Vectors/*.json: what llama.cpp and Hugging Face's tokenizers make of tricky texts.
 
 Needs `pip install llama-cpp-python tokenizers gguf`. Run:
-    make-tokenizer-vectors.py OUTPUT_FOLDER FOLDER_OF_VOCABULARIES MODEL.gguf ...
+    make_tokenizer_vectors.py OUTPUT_FOLDER FOLDER_OF_VOCABULARIES MODEL.gguf ...
 FOLDER_OF_VOCABULARIES holds ggml-vocab-*.gguf; the models are SmolLM2, Gemma 3 270M and stories260k.
 
 vocabularies.json: ids by llama.cpp for each vocabulary: texts as they are, and texts that spell special tokens, all four ways. For BERT, where
