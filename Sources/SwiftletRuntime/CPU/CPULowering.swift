@@ -70,8 +70,10 @@ struct CPULowering {
 
     private static func cacheFormat(_ value: ValueID, in graph: Graph) -> ck_kv_format? {
         var value = value
-        let producers = graph.producers()
-        while let producer = producers[value], graph.nodes[producer].op.aliasesFirstInput { value = graph.nodes[producer].inputs[0] }
+        // Asked for every cache of every layer: a search for the one node beats a dictionary of all of them.
+        while graph[value].state == nil, let alias = graph.nodes.first(where: { $0.op.aliasesFirstInput && $0.outputs[0] == value }) {
+            value = alias.inputs[0]
+        }
         switch graph[value].state?.format {
         case .dense(.f32): return CK_KV_F32
         case .dense(.f16): return CK_KV_F16
