@@ -5,6 +5,16 @@
 
 #include <stdbool.h>
 
+/// The integer panel formats, once: X(name in kernel names, format). Each instruction set expands the list into its entry points and its table
+/// rows, so that a format added here reaches all of them.
+#define CK_INTEGER_PANELS(X) \
+    X(q4, CK_PANEL_Q4) \
+    X(q4m, CK_PANEL_Q4M) \
+    X(q8, CK_PANEL_Q8) \
+    X(q8m, CK_PANEL_Q8M) \
+    X(q8s16, CK_PANEL_Q8S16) \
+    X(q8s16m, CK_PANEL_Q8S16M)
+
 enum { ck_panel_header_bytes = CK_PANEL_ROWS * sizeof(float) };  // the row factors
 
 static inline bool ck_panel_is_integer(ck_panel_format f) { return f >= CK_PANEL_Q4 && f <= CK_PANEL_Q8S16M; }

@@ -140,61 +140,27 @@ CK_INLINE void matrix(const ck_linear_args *args, ck_panel_format format, ck_act
     }
 }
 
-static void vector_q4_q8(const ck_linear_args *args) { vector(args, CK_PANEL_Q4, CK_ACT_Q8); }
-static void vector_q4_q15(const ck_linear_args *args) { vector(args, CK_PANEL_Q4, CK_ACT_Q15); }
-static void vector_q4m_q8(const ck_linear_args *args) { vector(args, CK_PANEL_Q4M, CK_ACT_Q8); }
-static void vector_q4m_q15(const ck_linear_args *args) { vector(args, CK_PANEL_Q4M, CK_ACT_Q15); }
-static void vector_q8_q8(const ck_linear_args *args) { vector(args, CK_PANEL_Q8, CK_ACT_Q8); }
-static void vector_q8_q15(const ck_linear_args *args) { vector(args, CK_PANEL_Q8, CK_ACT_Q15); }
-static void vector_q8m_q8(const ck_linear_args *args) { vector(args, CK_PANEL_Q8M, CK_ACT_Q8); }
-static void vector_q8m_q15(const ck_linear_args *args) { vector(args, CK_PANEL_Q8M, CK_ACT_Q15); }
-static void vector_q8s16_q8(const ck_linear_args *args) { vector(args, CK_PANEL_Q8S16, CK_ACT_Q8); }
-static void vector_q8s16_q15(const ck_linear_args *args) { vector(args, CK_PANEL_Q8S16, CK_ACT_Q15); }
-static void vector_q8s16m_q8(const ck_linear_args *args) { vector(args, CK_PANEL_Q8S16M, CK_ACT_Q8); }
-static void vector_q8s16m_q15(const ck_linear_args *args) { vector(args, CK_PANEL_Q8S16M, CK_ACT_Q15); }
-
-static void matrix_q4_q8(const ck_linear_args *args) { matrix(args, CK_PANEL_Q4, CK_ACT_Q8); }
-static void matrix_q4_q15(const ck_linear_args *args) { matrix(args, CK_PANEL_Q4, CK_ACT_Q15); }
-static void matrix_q4m_q8(const ck_linear_args *args) { matrix(args, CK_PANEL_Q4M, CK_ACT_Q8); }
-static void matrix_q4m_q15(const ck_linear_args *args) { matrix(args, CK_PANEL_Q4M, CK_ACT_Q15); }
-static void matrix_q8_q8(const ck_linear_args *args) { matrix(args, CK_PANEL_Q8, CK_ACT_Q8); }
-static void matrix_q8_q15(const ck_linear_args *args) { matrix(args, CK_PANEL_Q8, CK_ACT_Q15); }
-static void matrix_q8m_q8(const ck_linear_args *args) { matrix(args, CK_PANEL_Q8M, CK_ACT_Q8); }
-static void matrix_q8m_q15(const ck_linear_args *args) { matrix(args, CK_PANEL_Q8M, CK_ACT_Q15); }
-static void matrix_q8s16_q8(const ck_linear_args *args) { matrix(args, CK_PANEL_Q8S16, CK_ACT_Q8); }
-static void matrix_q8s16_q15(const ck_linear_args *args) { matrix(args, CK_PANEL_Q8S16, CK_ACT_Q15); }
-static void matrix_q8s16m_q8(const ck_linear_args *args) { matrix(args, CK_PANEL_Q8S16M, CK_ACT_Q8); }
-static void matrix_q8s16m_q15(const ck_linear_args *args) { matrix(args, CK_PANEL_Q8S16M, CK_ACT_Q15); }
+#define CK_ENTRY_POINTS(name, panel) \
+    static void vector_##name##_q8(const ck_linear_args *args) { vector(args, panel, CK_ACT_Q8); } \
+    static void vector_##name##_q15(const ck_linear_args *args) { vector(args, panel, CK_ACT_Q15); } \
+    static void matrix_##name##_q8(const ck_linear_args *args) { matrix(args, panel, CK_ACT_Q8); } \
+    static void matrix_##name##_q15(const ck_linear_args *args) { matrix(args, panel, CK_ACT_Q15); }
+CK_INTEGER_PANELS(CK_ENTRY_POINTS)
 
 #pragma clang attribute pop
 
 enum { isa = CK_ISA_AVX512 | CK_ISA_AVX512_VNNI };
 
+#define CK_VECTOR_ROWS(name, panel) \
+    {"linear_vector_" #name "_q8_avx512vnni", isa, panel, CK_ACT_Q8, 1, 1, vector_##name##_q8}, \
+    {"linear_vector_" #name "_q15_avx512vnni", isa, panel, CK_ACT_Q15, 1, 1, vector_##name##_q15},
+#define CK_MATRIX_ROWS(name, panel) \
+    {"linear_matrix_" #name "_q8_avx512vnni", isa, panel, CK_ACT_Q8, row_tile, ck_any_rows, matrix_##name##_q8}, \
+    {"linear_matrix_" #name "_q15_avx512vnni", isa, panel, CK_ACT_Q15, row_tile, ck_any_rows, matrix_##name##_q15},
+
 static const ck_linear_row rows[] = {
-    {"linear_vector_q4_q8_avx512vnni", isa, CK_PANEL_Q4, CK_ACT_Q8, 1, 1, vector_q4_q8},
-    {"linear_vector_q4_q15_avx512vnni", isa, CK_PANEL_Q4, CK_ACT_Q15, 1, 1, vector_q4_q15},
-    {"linear_vector_q4m_q8_avx512vnni", isa, CK_PANEL_Q4M, CK_ACT_Q8, 1, 1, vector_q4m_q8},
-    {"linear_vector_q4m_q15_avx512vnni", isa, CK_PANEL_Q4M, CK_ACT_Q15, 1, 1, vector_q4m_q15},
-    {"linear_vector_q8_q8_avx512vnni", isa, CK_PANEL_Q8, CK_ACT_Q8, 1, 1, vector_q8_q8},
-    {"linear_vector_q8_q15_avx512vnni", isa, CK_PANEL_Q8, CK_ACT_Q15, 1, 1, vector_q8_q15},
-    {"linear_vector_q8m_q8_avx512vnni", isa, CK_PANEL_Q8M, CK_ACT_Q8, 1, 1, vector_q8m_q8},
-    {"linear_vector_q8m_q15_avx512vnni", isa, CK_PANEL_Q8M, CK_ACT_Q15, 1, 1, vector_q8m_q15},
-    {"linear_vector_q8s16_q8_avx512vnni", isa, CK_PANEL_Q8S16, CK_ACT_Q8, 1, 1, vector_q8s16_q8},
-    {"linear_vector_q8s16_q15_avx512vnni", isa, CK_PANEL_Q8S16, CK_ACT_Q15, 1, 1, vector_q8s16_q15},
-    {"linear_vector_q8s16m_q8_avx512vnni", isa, CK_PANEL_Q8S16M, CK_ACT_Q8, 1, 1, vector_q8s16m_q8},
-    {"linear_vector_q8s16m_q15_avx512vnni", isa, CK_PANEL_Q8S16M, CK_ACT_Q15, 1, 1, vector_q8s16m_q15},
-    {"linear_matrix_q4_q8_avx512vnni", isa, CK_PANEL_Q4, CK_ACT_Q8, row_tile, ck_any_rows, matrix_q4_q8},
-    {"linear_matrix_q4_q15_avx512vnni", isa, CK_PANEL_Q4, CK_ACT_Q15, row_tile, ck_any_rows, matrix_q4_q15},
-    {"linear_matrix_q4m_q8_avx512vnni", isa, CK_PANEL_Q4M, CK_ACT_Q8, row_tile, ck_any_rows, matrix_q4m_q8},
-    {"linear_matrix_q4m_q15_avx512vnni", isa, CK_PANEL_Q4M, CK_ACT_Q15, row_tile, ck_any_rows, matrix_q4m_q15},
-    {"linear_matrix_q8_q8_avx512vnni", isa, CK_PANEL_Q8, CK_ACT_Q8, row_tile, ck_any_rows, matrix_q8_q8},
-    {"linear_matrix_q8_q15_avx512vnni", isa, CK_PANEL_Q8, CK_ACT_Q15, row_tile, ck_any_rows, matrix_q8_q15},
-    {"linear_matrix_q8m_q8_avx512vnni", isa, CK_PANEL_Q8M, CK_ACT_Q8, row_tile, ck_any_rows, matrix_q8m_q8},
-    {"linear_matrix_q8m_q15_avx512vnni", isa, CK_PANEL_Q8M, CK_ACT_Q15, row_tile, ck_any_rows, matrix_q8m_q15},
-    {"linear_matrix_q8s16_q8_avx512vnni", isa, CK_PANEL_Q8S16, CK_ACT_Q8, row_tile, ck_any_rows, matrix_q8s16_q8},
-    {"linear_matrix_q8s16_q15_avx512vnni", isa, CK_PANEL_Q8S16, CK_ACT_Q15, row_tile, ck_any_rows, matrix_q8s16_q15},
-    {"linear_matrix_q8s16m_q8_avx512vnni", isa, CK_PANEL_Q8S16M, CK_ACT_Q8, row_tile, ck_any_rows, matrix_q8s16m_q8},
-    {"linear_matrix_q8s16m_q15_avx512vnni", isa, CK_PANEL_Q8S16M, CK_ACT_Q15, row_tile, ck_any_rows, matrix_q8s16m_q15},
+    CK_INTEGER_PANELS(CK_VECTOR_ROWS)
+    CK_INTEGER_PANELS(CK_MATRIX_ROWS)
 };
 const ck_linear_group ck_linear_avx512_vnni = {rows, sizeof rows / sizeof rows[0]};
 

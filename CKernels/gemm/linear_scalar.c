@@ -73,35 +73,20 @@ static inline void dense(const ck_linear_args *args, ck_panel_format format) {
     }
 }
 
-static void q4_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q4, CK_ACT_Q8); }
-static void q4_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q4, CK_ACT_Q15); }
-static void q4m_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q4M, CK_ACT_Q8); }
-static void q4m_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q4M, CK_ACT_Q15); }
-static void q8_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q8, CK_ACT_Q8); }
-static void q8_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q8, CK_ACT_Q15); }
-static void q8m_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q8M, CK_ACT_Q8); }
-static void q8m_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q8M, CK_ACT_Q15); }
-static void q8s16_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q8S16, CK_ACT_Q8); }
-static void q8s16_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q8S16, CK_ACT_Q15); }
-static void q8s16m_q8(const ck_linear_args *args) { integer(args, CK_PANEL_Q8S16M, CK_ACT_Q8); }
-static void q8s16m_q15(const ck_linear_args *args) { integer(args, CK_PANEL_Q8S16M, CK_ACT_Q15); }
+#define CK_ENTRY_POINTS(name, panel) \
+    static void name##_q8(const ck_linear_args *args) { integer(args, panel, CK_ACT_Q8); } \
+    static void name##_q15(const ck_linear_args *args) { integer(args, panel, CK_ACT_Q15); }
+CK_INTEGER_PANELS(CK_ENTRY_POINTS)
 static void f32(const ck_linear_args *args) { dense(args, CK_PANEL_F32); }
 static void f16(const ck_linear_args *args) { dense(args, CK_PANEL_F16); }
 static void bf16(const ck_linear_args *args) { dense(args, CK_PANEL_BF16); }
 
+#define CK_ROWS(name, panel) \
+    {"linear_" #name "_q8_scalar", 0, panel, CK_ACT_Q8, 1, ck_any_rows, name##_q8}, \
+    {"linear_" #name "_q15_scalar", 0, panel, CK_ACT_Q15, 1, ck_any_rows, name##_q15},
+
 static const ck_linear_row rows[] = {
-    {"linear_q4_q8_scalar", 0, CK_PANEL_Q4, CK_ACT_Q8, 1, ck_any_rows, q4_q8},
-    {"linear_q4_q15_scalar", 0, CK_PANEL_Q4, CK_ACT_Q15, 1, ck_any_rows, q4_q15},
-    {"linear_q4m_q8_scalar", 0, CK_PANEL_Q4M, CK_ACT_Q8, 1, ck_any_rows, q4m_q8},
-    {"linear_q4m_q15_scalar", 0, CK_PANEL_Q4M, CK_ACT_Q15, 1, ck_any_rows, q4m_q15},
-    {"linear_q8_q8_scalar", 0, CK_PANEL_Q8, CK_ACT_Q8, 1, ck_any_rows, q8_q8},
-    {"linear_q8_q15_scalar", 0, CK_PANEL_Q8, CK_ACT_Q15, 1, ck_any_rows, q8_q15},
-    {"linear_q8m_q8_scalar", 0, CK_PANEL_Q8M, CK_ACT_Q8, 1, ck_any_rows, q8m_q8},
-    {"linear_q8m_q15_scalar", 0, CK_PANEL_Q8M, CK_ACT_Q15, 1, ck_any_rows, q8m_q15},
-    {"linear_q8s16_q8_scalar", 0, CK_PANEL_Q8S16, CK_ACT_Q8, 1, ck_any_rows, q8s16_q8},
-    {"linear_q8s16_q15_scalar", 0, CK_PANEL_Q8S16, CK_ACT_Q15, 1, ck_any_rows, q8s16_q15},
-    {"linear_q8s16m_q8_scalar", 0, CK_PANEL_Q8S16M, CK_ACT_Q8, 1, ck_any_rows, q8s16m_q8},
-    {"linear_q8s16m_q15_scalar", 0, CK_PANEL_Q8S16M, CK_ACT_Q15, 1, ck_any_rows, q8s16m_q15},
+    CK_INTEGER_PANELS(CK_ROWS)
     {"linear_f32_scalar", 0, CK_PANEL_F32, CK_ACT_F32, 1, ck_any_rows, f32},
     {"linear_f16_scalar", 0, CK_PANEL_F16, CK_ACT_F32, 1, ck_any_rows, f16},
     {"linear_bf16_scalar", 0, CK_PANEL_BF16, CK_ACT_F32, 1, ck_any_rows, bf16},
