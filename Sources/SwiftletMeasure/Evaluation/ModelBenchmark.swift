@@ -27,11 +27,14 @@ public struct ModelBenchmark: Sendable {
     /// Tokens that decode generates after the prompt, one at a time, each chosen greedily.
     public var generateTokens: Int
     public var repetitions: Int
+    /// Sequences that decode side by side in one batch, each after its own copy of the prompt; 1 measures the ordinary loop only.
+    public var sequences: Int
 
-    public init(promptTokens: Int = 512, generateTokens: Int = 128, repetitions: Int = 5) {
+    public init(promptTokens: Int = 512, generateTokens: Int = 128, repetitions: Int = 5, sequences: Int = 1) {
         self.promptTokens = promptTokens
         self.generateTokens = generateTokens
         self.repetitions = repetitions
+        self.sequences = sequences
     }
 
     /// What was measured.
@@ -40,7 +43,11 @@ public struct ModelBenchmark: Sendable {
         public var generateTokens: Int
         public var repetitions: Int
         public var prefillTokensPerSecond: Spread
+        /// Of one sequence alone.
         public var decodeTokensPerSecond: Spread
+        public var sequences: Int
+        /// Of all sequences together, nil when there is only one.
+        public var batchDecodeTokensPerSecond: Spread?
         public var loadMilliseconds: Double
         /// Of the whole process, loading included.
         public var peakResidentBytes: Int
@@ -52,6 +59,7 @@ public struct ModelBenchmark: Sendable {
         public let repetitions: Int
         public let prefillTokensPerSecond: Double
         public let decodeTokensPerSecond: Double
+        public let batchDecodeTokensPerSecond: Double?
     }
 
     /// Measures after one unmeasured repetition with few generated tokens, which plans memory and wakes the threads.
@@ -59,7 +67,7 @@ public struct ModelBenchmark: Sendable {
     /// `progress` is called after each repetition; what it throws ends the measurement. Throws `SwiftletError.invalidArgument` for a count
     /// that is not positive and when the tokens exceed the model's context.
     public func measure(model: LanguageModel, progress: (Progress) throws -> Void = { _ in }) throws -> Result {
-        for (name, value) in [("prompt-tokens", promptTokens), ("generate-tokens", generateTokens), ("repetitions", repetitions)]
+        for (name, value) in [("prompt-tokens", promptTokens), ("generate-tokens", generateTokens), ("repetitions", repetitions), ("sequences", sequences)]
         where value < 1 {
             throw SwiftletError.invalidArgument(name: name, reason: "\(value) is not positive", remedy: "Give at least 1.")
         }
@@ -68,28 +76,31 @@ public struct ModelBenchmark: Sendable {
             throw SwiftletError.contextOverflow(
                 needed: overflow ? .max : total, available: model.context, excess: overflow ? .max : total - model.context)
         }
-        let decoder = try Decoder(model: model, context: total)
+        let decoder = try Decoder(model: model, context: total, slots: sequences)
         var sampler = try Sampler(.greedy, vocabularyCount: model.vocabularyCount)
         // The speed of a dense model does not depend on the tokens; a fixed spread over the vocabulary keeps runs alike.
         let prompt = (0..<promptTokens).map { Int32(truncatingIfNeeded: $0 * 7919 % model.vocabularyCount) }
         var prefill: [Double] = []
         var decode: [Double] = []
+        var batch: [Double] = []
         _ = try run(decoder, &sampler, prompt, generate: min(generateTokens, 4))
         for repetition in 1...repetitions {
             let speeds = try run(decoder, &sampler, prompt, generate: generateTokens)
             prefill.append(speeds.prefill)
             decode.append(speeds.decode)
+            let together = sequences > 1 ? try runTogether(decoder, &sampler, prompt, generate: generateTokens) : nil
+            if let together { batch.append(together) }
             try progress(
                 Progress(
                     repetition: repetition, repetitions: repetitions, prefillTokensPerSecond: speeds.prefill,
-                    decodeTokensPerSecond: speeds.decode))
+                    decodeTokensPerSecond: speeds.decode, batchDecodeTokensPerSecond: together))
         }
         guard let prefillSpread = Spread(prefill), let decodeSpread = Spread(decode) else {
             throw SwiftletError.invalidArgument(name: "repetitions", reason: "nothing was measured", remedy: "Give at least 1.")
         }
         return Result(
             promptTokens: promptTokens, generateTokens: generateTokens, repetitions: repetitions, prefillTokensPerSecond: prefillSpread,
-            decodeTokensPerSecond: decodeSpread, loadMilliseconds: model.loadMilliseconds,
+            decodeTokensPerSecond: decodeSpread, sequences: sequences, batchDecodeTokensPerSecond: Spread(batch), loadMilliseconds: model.loadMilliseconds,
             peakResidentBytes: ProcessMemory.current().peakResidentBytes)
     }
 
@@ -103,5 +114,26 @@ public struct ModelBenchmark: Sendable {
         for index in 0..<generate { token = try sampler.sample(try decoder.evaluate([token], at: prompt.count + index)[0]) }
         let end = clock.now
         return (Double(prompt.count) / ((middle - start) / .seconds(1)), Double(generate) / ((end - middle) / .seconds(1)))
+    }
+
+    /// Tokens a second of all sequences together: each step evaluates the next token of every one, and draws for every one.
+    private func runTogether(_ decoder: Decoder, _ sampler: inout Sampler, _ prompt: [Int32], generate: Int) throws -> Double {
+        var batch: [(token: Int32, position: Int, slot: Int)] = []
+        for slot in 0..<sequences {
+            batch.append((try sampler.sample(try decoder.evaluate(prompt, at: 0, slot: slot)[0]), prompt.count, slot))
+        }
+        func step() throws {
+            let rows = try decoder.evaluate(batch)
+            for index in batch.indices {
+                batch[index].token = try sampler.sample(rows[index])
+                batch[index].position += 1
+            }
+        }
+        if generate > 1 { try step() }  // plans the batch's memory
+        let count = max(1, generate - 1)
+        let clock = ContinuousClock()
+        let start = clock.now
+        for _ in 0..<count { try step() }
+        return Double(count * sequences) / ((clock.now - start) / .seconds(1))
     }
 }

@@ -17,6 +17,9 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(help: "How often to measure both.")
     var repetitions = 5
 
+    @Option(help: "Sequences to decode together as well, each after its own prompt: what a batch gains over one.")
+    var sequences = 1
+
     @Flag(help: "Print one JSON object: medians, smallest and largest.")
     var json = false
 
@@ -25,6 +28,8 @@ struct BenchCommand: AsyncParsableCommand {
         let promptTokens, generateTokens, repetitions: Int
         let prefillTokensPerSecond, prefillTokensPerSecondMin, prefillTokensPerSecondMax: Double
         let decodeTokensPerSecond, decodeTokensPerSecondMin, decodeTokensPerSecondMax: Double
+        let sequences: Int
+        let batchDecodeTokensPerSecond: Double?
         let loadMs: Double
         let peakResidentBytes: Int
         let isa: String
@@ -34,7 +39,7 @@ struct BenchCommand: AsyncParsableCommand {
     }
 
     func validate() throws {
-        for (name, value) in [("--prompt-tokens", promptTokens), ("--generate-tokens", generateTokens), ("--repetitions", repetitions)]
+        for (name, value) in [("--prompt-tokens", promptTokens), ("--generate-tokens", generateTokens), ("--repetitions", repetitions), ("--sequences", sequences)]
         where value < 1 {
             throw ValidationError("\(name) must be positive.")
         }
@@ -42,12 +47,13 @@ struct BenchCommand: AsyncParsableCommand {
 
     func run() async throws {
         let loaded = try await model.load()
-        let benchmark = ModelBenchmark(promptTokens: promptTokens, generateTokens: generateTokens, repetitions: repetitions)
+        let benchmark = ModelBenchmark(promptTokens: promptTokens, generateTokens: generateTokens, repetitions: repetitions, sequences: sequences)
         let result = try benchmark.measure(model: loaded) { progress in
             try Task.checkCancellation()
             Console.report(
                 "repetition \(progress.repetition) of \(progress.repetitions): prefill \(StatisticsLine.rate(progress.prefillTokensPerSecond)), "
-                    + "decode \(StatisticsLine.rate(progress.decodeTokensPerSecond)) tokens/s")
+                    + "decode \(StatisticsLine.rate(progress.decodeTokensPerSecond)) tokens/s"
+                    + (progress.batchDecodeTokensPerSecond.map { ", \(sequences) together \(StatisticsLine.rate($0)) tokens/s" } ?? ""))
         }
         let (prefill, decode) = (result.prefillTokensPerSecond, result.decodeTokensPerSecond)
         guard json else {
@@ -56,6 +62,9 @@ struct BenchCommand: AsyncParsableCommand {
             }
             Console.write(
                 line("prefill", prefill) + line("decode ", decode)
+                    + (result.batchDecodeTokensPerSecond.map { together in
+                        line("batch  ", together) + "        \(sequences) sequences: \(StatisticsLine.rate(together.median / decode.median)) times the rate of one\n"
+                    } ?? "")
                     + "load    \(Int(result.loadMilliseconds.rounded())) ms\nmemory  \(InspectionText.megabytes(result.peakResidentBytes)) at most\n"
             )
             Console.report("[\(loaded.name), \(loaded.instructionSet.rawValue), \(loaded.threads) threads]")
@@ -67,6 +76,7 @@ struct BenchCommand: AsyncParsableCommand {
                 prefillTokensPerSecond: prefill.median, prefillTokensPerSecondMin: prefill.minimum,
                 prefillTokensPerSecondMax: prefill.maximum,
                 decodeTokensPerSecond: decode.median, decodeTokensPerSecondMin: decode.minimum, decodeTokensPerSecondMax: decode.maximum,
+                sequences: sequences, batchDecodeTokensPerSecond: result.batchDecodeTokensPerSecond?.median,
                 loadMs: result.loadMilliseconds, peakResidentBytes: result.peakResidentBytes, isa: loaded.instructionSet.rawValue,
                 threads: loaded.threads, kvType: model.kvType.rawValue, activations: model.activations.rawValue))
     }
