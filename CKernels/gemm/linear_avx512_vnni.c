@@ -73,7 +73,7 @@ CK_INLINE void tile(const ck_linear_args *args, const uint8_t *panel, int64_t fi
 #pragma clang loop unroll(full)
     for (int m = 0; m < count; m++) total[m] = _mm512_setzero_ps();
     for (int64_t b = 0; b < k / CK_BLOCK; b++, block += block_bytes) {
-        if (count == 1) {
+        if (first_row == 0) {  // the first pass over a panel fetches it; later row tiles find it in the near cache
 #pragma clang loop unroll(full)
             for (size_t line = 0; line < block_bytes; line += 64) _mm_prefetch((const char *)block + prefetch_bytes + line, _MM_HINT_T0);
         }
