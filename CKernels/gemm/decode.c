@@ -43,7 +43,6 @@ static void q5_0_scales(const uint8_t *row, int64_t b, float s[2], float m[2]) {
 static void q5_0_quants(const uint8_t *row, int64_t b, uint8_t q[32]) {
     nibbles(row + 22 * b + 6, q);
     fifth_bits(row + 22 * b + 2, q);
-    for (int i = 0; i < 32; i++) q[i] = (uint8_t)(q[i] + 128 - 16);
 }
 
 // Q5_1: f16 d, f16 m, 32 fifth bits, 16 nibble bytes.
@@ -62,18 +61,12 @@ static void q8_0_quants(const uint8_t *row, int64_t b, uint8_t q[32]) {
     for (int i = 0; i < 32; i++) q[i] = row[34 * b + 2 + i] ^ 0x80;
 }
 
-// IQ4_NL: as Q4_0, nibbles index a code book of int8.
-static void code_book(const uint8_t *bytes, const int8_t values[16], uint8_t q[32]) {
-    nibbles(bytes, q);
-    for (int i = 0; i < 32; i++) q[i] = (uint8_t)(values[q[i]] + 128);
-}
-static void iq4_nl_quants(const uint8_t *row, int64_t b, uint8_t q[32]) { code_book(row + 18 * b + 2, ck_iq4_values, q); }
-
+// IQ4_NL: as Q4_0, nibbles index a code book of int8, which the panel keeps as they are.
 // MXFP4: an E8M0 exponent, 16 nibble bytes of E2M1 numbers, here doubled to be integers (so the scale is halved: 2^(e − 128)).
 static void mxfp4_scales(const uint8_t *row, int64_t b, float s[2], float m[2]) {
     s[0] = ck_mxfp4_scale(row[17 * b]);
 }
-static void mxfp4_quants(const uint8_t *row, int64_t b, uint8_t q[32]) { code_book(row + 17 * b + 1, ck_mxfp4_values, q); }
+static void mxfp4_quants(const uint8_t *row, int64_t b, uint8_t q[32]) { nibbles(row + 17 * b + 1, q); }
 
 // MARK: - Super-blocks of 256: `part` is the 32-block inside
 
@@ -138,7 +131,7 @@ static void q3_k_scales(const uint8_t *row, int64_t b, float s[2], float m[2]) {
 static void q3_k_quants(const uint8_t *row, int64_t b, uint8_t q[32]) {
     const uint8_t *block = row + 110 * (b / 8), *qs = block + 32 + 32 * (b % 8 / 4);
     const int shift = 2 * (int)(b % 4), part = (int)(b % 8);
-    for (int i = 0; i < 32; i++) q[i] = (uint8_t)(128 - 4 + (qs[i] >> shift & 3) + ((block[i] >> part & 1) << 2));
+    for (int i = 0; i < 32; i++) q[i] = (uint8_t)((qs[i] >> shift & 3) | (block[i] >> part & 1) << 2);
 }
 
 // Q6_K: 128 bytes of low nibbles, 64 bytes of high pairs, 16 int8 scales, f16 d; zero is 32. Each half of 128 elements uses 64 + 32 bytes.
@@ -150,7 +143,7 @@ static void q6_k_quants(const uint8_t *row, int64_t b, uint8_t q[32]) {
     const int part = (int)(b % 4);
     const uint8_t *block = row + 210 * (b / 8);
     const uint8_t *low = block + 64 * (b % 8 / 4) + 32 * (part & 1), *high = block + 128 + 32 * (b % 8 / 4);
-    for (int i = 0; i < 32; i++) q[i] = (uint8_t)(128 - 32 + (low[i] >> (4 * (part >> 1)) & 15) + ((high[i] >> (2 * part) & 3) << 4));
+    for (int i = 0; i < 32; i++) q[i] = (uint8_t)((low[i] >> (4 * (part >> 1)) & 15) | (high[i] >> (2 * part) & 3) << 4);
 }
 
 // IQ4_XS: f16 d, 16 high scale bits pairs, 4 bytes of low scale nibbles (zero 32), 128 nibble bytes of the IQ4 code book.
@@ -159,9 +152,7 @@ static void iq4_xs_scales(const uint8_t *row, int64_t b, float s[2], float m[2])
     const int part = (int)(b % 8), high = (block[2] | block[3] << 8) >> (2 * part) & 3, low = block[4 + part / 2] >> (4 * (part % 2)) & 15;
     s[0] = half_at(block) * (float)((low | high << 4) - 32);
 }
-static void iq4_xs_quants(const uint8_t *row, int64_t b, uint8_t q[32]) {
-    code_book(row + 136 * (b / 8) + 8 + 16 * (b % 8), ck_iq4_values, q);
-}
+static void iq4_xs_quants(const uint8_t *row, int64_t b, uint8_t q[32]) { nibbles(row + 136 * (b / 8) + 8 + 16 * (b % 8), q); }
 
 // TQ1_0: base-3 digits, five to a byte (48 bytes) then four to a byte (4 bytes), f16 d. Digit n of byte v is ((v · 3^n mod 256) · 3) >> 8.
 static void tq1_0_scales(const uint8_t *row, int64_t b, float s[2], float m[2]) { s[0] = half_at(row + 54 * (b / 8) + 52); }
@@ -182,7 +173,7 @@ static void tq1_0_quants(const uint8_t *row, int64_t b, uint8_t q[32]) {
             digit = (e - 240) / 4;
         }
         const uint8_t shifted = (uint8_t)(block[byte] * power[digit]);
-        q[i] = (uint8_t)(128 - 1 + (shifted * 3 >> 8));
+        q[i] = (uint8_t)(shifted * 3 >> 8);
     }
 }
 
@@ -191,25 +182,25 @@ static void tq2_0_scales(const uint8_t *row, int64_t b, float s[2], float m[2]) 
 static void tq2_0_quants(const uint8_t *row, int64_t b, uint8_t q[32]) {
     const uint8_t *qs = row + 66 * (b / 8) + 32 * (b % 8 / 4);
     const int shift = 2 * (int)(b % 4);
-    for (int i = 0; i < 32; i++) q[i] = (uint8_t)(128 - 1 + (qs[i] >> shift & 3));
+    for (int i = 0; i < 32; i++) q[i] = qs[i] >> shift & 3;
 }
 
 static const ck_block_reader readers[] = {
     {CK_WEIGHT_Q4_0, CK_PANEL_Q4, 32, 18, true, 2, q4_0_scales, q4_0_quants},
     {CK_WEIGHT_Q4_1, CK_PANEL_Q4M, 32, 20, true, 4, q4_1_scales, q4_1_quants},
-    {CK_WEIGHT_Q5_0, CK_PANEL_Q8, 32, 22, true, -1, q5_0_scales, q5_0_quants},
-    {CK_WEIGHT_Q5_1, CK_PANEL_Q8M, 32, 24, true, -1, q5_1_scales, q5_1_quants},
+    {CK_WEIGHT_Q5_0, CK_PANEL_Q5, 32, 22, true, -1, q5_0_scales, q5_0_quants},
+    {CK_WEIGHT_Q5_1, CK_PANEL_Q5M, 32, 24, true, -1, q5_1_scales, q5_1_quants},
     {CK_WEIGHT_Q8_0, CK_PANEL_Q8, 32, 34, true, -1, q8_0_scales, q8_0_quants},
-    {CK_WEIGHT_IQ4_NL, CK_PANEL_Q8, 32, 18, true, -1, q4_0_scales, iq4_nl_quants},
-    {CK_WEIGHT_MXFP4, CK_PANEL_Q8, 32, 17, false, -1, mxfp4_scales, mxfp4_quants},
-    {CK_WEIGHT_Q2_K, CK_PANEL_Q8S16M, 256, 84, false, -1, q2_k_scales, q2_k_quants},
-    {CK_WEIGHT_Q3_K, CK_PANEL_Q8S16, 256, 110, false, -1, q3_k_scales, q3_k_quants},
+    {CK_WEIGHT_IQ4_NL, CK_PANEL_IQ4, 32, 18, true, 2, q4_0_scales, q4_0_quants},
+    {CK_WEIGHT_MXFP4, CK_PANEL_MXFP4, 32, 17, false, 1, mxfp4_scales, mxfp4_quants},
+    {CK_WEIGHT_Q2_K, CK_PANEL_Q2S16M, 256, 84, false, -1, q2_k_scales, q2_k_quants},
+    {CK_WEIGHT_Q3_K, CK_PANEL_Q3S16, 256, 110, false, -1, q3_k_scales, q3_k_quants},
     {CK_WEIGHT_Q4_K, CK_PANEL_Q4M, 256, 144, false, -1, q4_k_scales, q4_k_quants},
-    {CK_WEIGHT_Q5_K, CK_PANEL_Q8M, 256, 176, false, -1, q5_k_scales, q5_k_quants},
-    {CK_WEIGHT_Q6_K, CK_PANEL_Q8S16, 256, 210, false, -1, q6_k_scales, q6_k_quants},
-    {CK_WEIGHT_IQ4_XS, CK_PANEL_Q8, 256, 136, false, -1, iq4_xs_scales, iq4_xs_quants},
-    {CK_WEIGHT_TQ1_0, CK_PANEL_Q8, 256, 54, true, -1, tq1_0_scales, tq1_0_quants},
-    {CK_WEIGHT_TQ2_0, CK_PANEL_Q8, 256, 66, true, -1, tq2_0_scales, tq2_0_quants},
+    {CK_WEIGHT_Q5_K, CK_PANEL_Q5M, 256, 176, false, -1, q5_k_scales, q5_k_quants},
+    {CK_WEIGHT_Q6_K, CK_PANEL_Q6S16, 256, 210, false, -1, q6_k_scales, q6_k_quants},
+    {CK_WEIGHT_IQ4_XS, CK_PANEL_IQ4, 256, 136, false, -1, iq4_xs_scales, iq4_xs_quants},
+    {CK_WEIGHT_TQ1_0, CK_PANEL_Q2, 256, 54, true, -1, tq1_0_scales, tq1_0_quants},
+    {CK_WEIGHT_TQ2_0, CK_PANEL_Q2, 256, 66, true, -1, tq2_0_scales, tq2_0_quants},
 };
 
 const ck_block_reader *ck_block_reader_for(ck_weight_type type) {

@@ -7,7 +7,7 @@
 
 /// Reads the scales (and minimums) of 32-block `block` of a file row: one or two of each, by the panel's parts.
 typedef void (*ck_scale_reader)(const uint8_t *row, int64_t block, float scale[2], float minimum[2]);
-/// Reads the 32 stored numbers u of that block (value = scale · (u − zero), or scale · u + minimum).
+/// Reads the 32 stored numbers u of that block, as the panel format defines them.
 typedef void (*ck_quant_reader)(const uint8_t *row, int64_t block, uint8_t quants[32]);
 
 typedef struct ck_block_reader {

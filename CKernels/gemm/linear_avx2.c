@@ -1,8 +1,8 @@
 // Integer-panel linear kernels for AVX2.
 //
-// 4-bit panels: vpmaddubsw multiplies unsigned nibbles with signed activations into int16 pairs; 8 groups of them add up to at most
-// 8 · 2 · 15 · 127 = 30480, so a whole 32-block stays in int16 and is widened once, the high term times 128 on the way.
-// 8-bit panels: vpmaddubsw would saturate, so numbers are widened to int16 and vpmaddwd sums pairs exactly in int32; the two activation terms
+// Narrow levels: vpmaddubsw multiplies unsigned levels with signed activations and adds pairs in int16; as many groups are added up there as
+// must fit (8 groups of 4-bit levels: 8 · 2 · 15 · 127 = 30480), then widened to int32 together, the high term times 128 on the way.
+// 8-bit levels: vpmaddubsw would saturate, so levels are widened to int16 and vpmaddwd sums pairs exactly in int32; the two activation terms
 // are put back together into one int16 first (16256 at most), which makes the second term free of multiplications.
 // The arithmetic and its order are those of linear_scalar.c, bit for bit.
 #include "gemm/rows.h"
@@ -16,16 +16,16 @@
 
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 
+#include "gemm/unpack_avx2.h"
+
 #define CK_INLINE static inline __attribute__((always_inline))
 
-enum { nibble_rows = 2, byte_rows = 2, row_tile = 2, prefetch_bytes = 2048 };
+enum { row_tile = 2, prefetch_bytes = 2048 };
 
 // 16 output rows are two registers of 8 lanes.
 typedef struct pair8 {
     __m256i low, high;
 } pair8;
-
-CK_INLINE __m256i load256(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 
 CK_INLINE __m256i four_activations(const int8_t *activations) {
     int32_t word;
@@ -35,36 +35,49 @@ CK_INLINE __m256i four_activations(const int8_t *activations) {
 
 CK_INLINE __m256 eight_halves(const uint8_t *halves) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)halves)); }
 
-// Σ u · q of a whole block, `count` activation rows at once so that nibbles are unpacked once.
-CK_INLINE void nibble_sums(const uint8_t *quants, const int8_t *const high[], const int8_t *const low[], int count, ck_activation_format terms, pair8 sums[]) {
-    const __m256i mask = _mm256_set1_epi8(15);
-    __m256i top[nibble_rows][2], bottom[nibble_rows][2];
+// Groups whose products fit int16 together: vpmaddubsw adds two of them, each at most 127 times the largest level. 0: not even one group.
+CK_INLINE int groups_in_int16(ck_panel_format format) {
+    const int groups = INT16_MAX / (2 * 127 * ck_panel_largest_level(format)), most = 8 / ck_panel_parts(format);
+    return groups >= most ? most : groups >= 4 ? 4 : groups >= 2 ? 2 : 0;
+}
+
+// Σ level · q over groups [from, from + groups), `count` activation rows at once so that levels are unpacked once.
+CK_INLINE void short_sums(const uint8_t *quants, const int8_t *const high[], const int8_t *const low[], int from, int groups, int count, ck_panel_format format, ck_activation_format terms, pair8 sums[]) {
+    const __m256i one = _mm256_set1_epi16(1), weight = _mm256_set1_epi16(terms == CK_ACT_Q15 ? 128 : 1);
+    const int run = groups_in_int16(format);
+    __m256i total[row_tile][2];
 #pragma clang loop unroll(full)
-    for (int m = 0; m < count; m++) top[m][0] = top[m][1] = bottom[m][0] = bottom[m][1] = _mm256_setzero_si256();
+    for (int first = from; first < from + groups; first += run) {
+        __m256i top[row_tile][2], bottom[row_tile][2];
 #pragma clang loop unroll(full)
-    for (int g = 0; g < 4; g++) {
+        for (int g = first; g < first + run; g++) {
 #pragma clang loop unroll(full)
-        for (int side = 0; side < 2; side++) {
-            const __m256i line = load256(quants + 64 * g + 32 * side);
-            const __m256i first = _mm256_and_si256(line, mask), second = _mm256_and_si256(_mm256_srli_epi16(line, 4), mask);
+            for (int side = 0; side < 2; side++) {
+                const __m256i levels = ck_levels_avx2(quants, format, g, side);
 #pragma clang loop unroll(full)
-            for (int m = 0; m < count; m++) {
-                top[m][side] = _mm256_add_epi16(top[m][side], _mm256_maddubs_epi16(first, four_activations(high[m] + 4 * g)));
-                top[m][side] = _mm256_add_epi16(top[m][side], _mm256_maddubs_epi16(second, four_activations(high[m] + 16 + 4 * g)));
-                if (terms != CK_ACT_Q15) continue;
-                bottom[m][side] = _mm256_add_epi16(bottom[m][side], _mm256_maddubs_epi16(first, four_activations(low[m] + 4 * g)));
-                bottom[m][side] = _mm256_add_epi16(bottom[m][side], _mm256_maddubs_epi16(second, four_activations(low[m] + 16 + 4 * g)));
+                for (int m = 0; m < count; m++) {
+                    const __m256i products = _mm256_maddubs_epi16(levels, four_activations(high[m] + 4 * g));
+                    top[m][side] = g == first ? products : _mm256_add_epi16(top[m][side], products);
+                    if (terms != CK_ACT_Q15) continue;
+                    const __m256i small = _mm256_maddubs_epi16(levels, four_activations(low[m] + 4 * g));
+                    bottom[m][side] = g == first ? small : _mm256_add_epi16(bottom[m][side], small);
+                }
+            }
+        }
+#pragma clang loop unroll(full)
+        for (int m = 0; m < count; m++) {
+#pragma clang loop unroll(full)
+            for (int side = 0; side < 2; side++) {
+                const __m256i wide = _mm256_madd_epi16(top[m][side], weight);
+                total[m][side] = first == from ? wide : _mm256_add_epi32(total[m][side], wide);
+                if (terms == CK_ACT_Q15) total[m][side] = _mm256_add_epi32(total[m][side], _mm256_madd_epi16(bottom[m][side], one));
             }
         }
     }
-    const __m256i one = _mm256_set1_epi16(1), weight = _mm256_set1_epi16(terms == CK_ACT_Q15 ? 128 : 1);
 #pragma clang loop unroll(full)
     for (int m = 0; m < count; m++) {
-        sums[m].low = _mm256_madd_epi16(top[m][0], weight);
-        sums[m].high = _mm256_madd_epi16(top[m][1], weight);
-        if (terms != CK_ACT_Q15) continue;
-        sums[m].low = _mm256_add_epi32(sums[m].low, _mm256_madd_epi16(bottom[m][0], one));
-        sums[m].high = _mm256_add_epi32(sums[m].high, _mm256_madd_epi16(bottom[m][1], one));
+        sums[m].low = total[m][0];
+        sums[m].high = total[m][1];
     }
 }
 
@@ -83,9 +96,15 @@ CK_INLINE __m256i fold_pairs(__m256i first, __m256i second) {
     return _mm256_permute4x64_epi64(_mm256_hadd_epi32(first, second), 0xd8);
 }
 
-// Σ u · q over groups [from, from + groups): 4 output rows × 4 k a step.
-CK_INLINE void byte_sums(const uint8_t *quants, const int16_t wide[][CK_BLOCK], int from, int groups, int count, pair8 sums[]) {
-    __m256i total[byte_rows][4];
+// The levels of group `group`, output rows 4·quarter to 4·quarter + 3, where they need 8 bits.
+CK_INLINE __m128i sixteen_levels(const uint8_t *quants, ck_panel_format format, int group, int quarter) {
+    const __m256i both = ck_levels_avx2(quants, format, group, quarter / 2);
+    return quarter % 2 == 0 ? _mm256_castsi256_si128(both) : _mm256_extracti128_si256(both, 1);
+}
+
+// Σ level · q over groups [from, from + groups): 4 output rows × 4 k a step.
+CK_INLINE void byte_sums(const uint8_t *quants, ck_panel_format format, const int16_t wide[][CK_BLOCK], int from, int groups, int count, pair8 sums[]) {
+    __m256i total[row_tile][4];
 #pragma clang loop unroll(full)
     for (int m = 0; m < count; m++) {
 #pragma clang loop unroll(full)
@@ -93,7 +112,7 @@ CK_INLINE void byte_sums(const uint8_t *quants, const int16_t wide[][CK_BLOCK], 
     }
 #pragma clang loop unroll(full)
     for (int g = from; g < from + groups; g++) {
-        __m256i activations[byte_rows];
+        __m256i activations[row_tile];
 #pragma clang loop unroll(full)
         for (int m = 0; m < count; m++) {
             int64_t word;
@@ -102,7 +121,7 @@ CK_INLINE void byte_sums(const uint8_t *quants, const int16_t wide[][CK_BLOCK], 
         }
 #pragma clang loop unroll(full)
         for (int quarter = 0; quarter < 4; quarter++) {
-            const __m256i weights = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(quants + 64 * g + 16 * quarter)));
+            const __m256i weights = _mm256_cvtepu8_epi16(sixteen_levels(quants, format, g, quarter));
 #pragma clang loop unroll(full)
             for (int m = 0; m < count; m++) total[m][quarter] = _mm256_add_epi32(total[m][quarter], _mm256_madd_epi16(weights, activations[m]));
         }
@@ -146,15 +165,16 @@ CK_INLINE void tile(const ck_linear_args *args, const uint8_t *panel, int64_t fi
             for (size_t line = 0; line < block_bytes; line += 64) _mm_prefetch((const char *)block + prefetch_bytes + line, _MM_HINT_T0);
         }
         int16_t wide[row_tile][CK_BLOCK];
-        if (!ck_panel_is_nibble(format)) {
+        if (groups_in_int16(format) == 0) {
 #pragma clang loop unroll(full)
             for (int m = 0; m < count; m++) widen_activations(high[m], low[m], terms, wide[m]);
         }
 #pragma clang loop unroll(full)
         for (int part = 0; part < parts; part++) {
             pair8 sums[row_tile];
-            if (ck_panel_is_nibble(format)) nibble_sums(block + quant_offset, high, low, count, terms, sums);
-            else byte_sums(block + quant_offset, (const int16_t(*)[CK_BLOCK])wide, 8 / parts * part, 8 / parts, count, sums);
+            const int groups = 8 / parts, first = groups * part;
+            if (groups_in_int16(format) > 0) short_sums(block + quant_offset, high, low, first, groups, count, format, terms, sums);
+            else byte_sums(block + quant_offset, format, (const int16_t(*)[CK_BLOCK])wide, first, groups, count, sums);
             const __m256 scale[2] = {eight_halves(block + 32 * part), eight_halves(block + 32 * part + 16)};
 #pragma clang loop unroll(full)
             for (int m = 0; m < count; m++) {

@@ -15,6 +15,8 @@
 
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"))), apply_to = function)
 
+#include "gemm/unpack_avx512.h"
+
 #define CK_INLINE static inline __attribute__((always_inline))
 
 enum { row_tile = 8, prefetch_bytes = 2048 };
@@ -26,21 +28,6 @@ CK_INLINE __m512i four_activations(const int8_t *activations) {
 }
 
 CK_INLINE __m512 sixteen_halves(const uint8_t *halves) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)halves)); }
-
-CK_INLINE void unpack(const uint8_t *quants, ck_panel_format format, __m512i weights[8]) {
-    if (ck_panel_is_nibble(format)) {
-        const __m512i low = _mm512_set1_epi8(15);
-#pragma clang loop unroll(full)
-        for (int g = 0; g < 4; g++) {
-            const __m512i line = _mm512_loadu_si512(quants + 64 * g);
-            weights[g] = _mm512_and_si512(line, low);
-            weights[g + 4] = _mm512_and_si512(_mm512_srli_epi16(line, 4), low);
-        }
-    } else {
-#pragma clang loop unroll(full)
-        for (int g = 0; g < 8; g++) weights[g] = _mm512_loadu_si512(quants + 64 * g);
-    }
-}
 
 // Σ (u − zero) · q over groups [first, first + count), where `sum` is Σ q of the same elements.
 CK_INLINE __m512i exact_sum(const __m512i weights[8], const int8_t *high, const int8_t *low, int32_t sum, int first, int count, ck_panel_format format, ck_activation_format terms) {
@@ -78,7 +65,7 @@ CK_INLINE void tile(const ck_linear_args *args, const uint8_t *panel, int64_t fi
             for (size_t line = 0; line < block_bytes; line += 64) _mm_prefetch((const char *)block + prefetch_bytes + line, _MM_HINT_T0);
         }
         __m512i weights[8];
-        unpack(block + quant_offset, format, weights);
+        ck_unpack_avx512(block + quant_offset, format, weights);
         __m512 scale[2], minimum[2];
 #pragma clang loop unroll(full)
         for (int part = 0; part < parts; part++) {

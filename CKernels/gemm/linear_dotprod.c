@@ -2,7 +2,7 @@
 //
 // One 64-byte group of a panel is four registers: lane n of register v holds 4 consecutive k of output row 4v + n. SDOT by element multiplies
 // it with one 32-bit lane of an activation register, so 16 activations are loaded once and used lane by lane. SDOT wants signed weights:
-// 8-bit numbers have their top bit flipped (u − 128), nibbles are signed as they are; the rest of the zero point goes with the activation sums.
+// 8-bit numbers have their top bit flipped (u − 128), narrower ones are signed as they are; the rest of the zero point goes with the activation sums.
 // The arithmetic and its order are those of linear_scalar.c, bit for bit.
 #include "gemm/rows.h"
 
@@ -14,18 +14,11 @@
 
 #pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
 
+#include "gemm/unpack_neon.h"
+
 #define CK_INLINE static inline __attribute__((always_inline))
 
 enum { row_tile = 2, columns4 = CK_PANEL_ROWS / 4 };
-
-// The 16 weights (4 output rows × 4 k) of register v of group g, signed.
-CK_INLINE int8x16_t weights_of(const uint8_t *quants, int g, int v, ck_panel_format format) {
-    if (ck_panel_is_nibble(format)) {
-        const uint8x16_t line = vld1q_u8(quants + 64 * (g % 4) + 16 * v);
-        return vreinterpretq_s8_u8(g < 4 ? vandq_u8(line, vdupq_n_u8(15)) : vshrq_n_u8(line, 4));
-    }
-    return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(quants + 64 * g + 16 * v), vdupq_n_u8(0x80)));
-}
 
 CK_INLINE int32x4_t dot_lane(int32x4_t sum, int8x16_t weights, int8x16_t activations, int lane) {
     switch (lane) {
@@ -38,12 +31,6 @@ CK_INLINE int32x4_t dot_lane(int32x4_t sum, int8x16_t weights, int8x16_t activat
 
 CK_INLINE float32x4_t four_halves(const uint8_t *halves) {
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16((const uint16_t *)(const void *)halves)));
-}
-
-// What the signed weights are off by: value − stored, as a multiple of the activation sum.
-CK_INLINE int32_t offset_of(ck_panel_format format) {
-    const int signed_bias = ck_panel_is_nibble(format) ? 0 : 128;
-    return signed_bias - ck_panel_zero(format);
 }
 
 CK_INLINE void tile(const ck_linear_args *args, const uint8_t *panel, int64_t first_row, int64_t column, ck_panel_format format, ck_activation_format terms, int count) {
@@ -81,7 +68,7 @@ CK_INLINE void tile(const ck_linear_args *args, const uint8_t *panel, int64_t fi
                 for (int m = 0; m < count; m++) top[m] = bottom[m] = vdupq_n_s32(0);
 #pragma clang loop unroll(full)
                 for (int g = groups * part; g < groups * (part + 1); g++) {
-                    const int8x16_t weights = weights_of(block + quant_offset, g, v, format);
+                    const int8x16_t weights = ck_numbers_neon(block + quant_offset, format, g, v);
 #pragma clang loop unroll(full)
                     for (int m = 0; m < count; m++) {
                         top[m] = dot_lane(top[m], weights, high[m][g / 4], g % 4);
@@ -93,7 +80,7 @@ CK_INLINE void tile(const ck_linear_args *args, const uint8_t *panel, int64_t fi
                 for (int m = 0; m < count; m++) {
                     const int32_t sum = parts == 2 ? record[m]->half_sum[part] : record[m]->sum;
                     int32x4_t exact = terms == CK_ACT_Q15 ? vaddq_s32(vshlq_n_s32(top[m], 7), bottom[m]) : top[m];
-                    if (offset_of(format) != 0) exact = vaddq_s32(exact, vdupq_n_s32(offset_of(format) * sum));
+                    if (ck_numbers_offset(format) != 0) exact = vaddq_s32(exact, vdupq_n_s32(ck_numbers_offset(format) * sum));
                     total[m][v] = vfmaq_f32(total[m][v], vcvtq_f32_s32(exact), vmulq_n_f32(scale, record[m]->scale));
                 }
             }

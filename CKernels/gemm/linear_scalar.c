@@ -1,7 +1,7 @@
 // Linear kernels, the scalar twins: plain loops that specify what every other row computes.
 //
 // Integer panels. In each 32-block (or each 16-half of it) the products are summed exactly in int32, then, block after block,
-//     acc = fma(float(Σ (u − zero) · q), weight_scale · activation_scale, acc)       and for the M formats, with Σ u · q instead,
+//     acc = fma(float(Σ (u − zero) · q), weight_scale · activation_scale, acc)       (code books: Σ code_book[u] · q) and for the M formats, with Σ u · q,
 //     acc = fma(weight_minimum, activation_scale · Σ q, acc)
 // and out = acc · row_factor. Every instruction set keeps this order, so all rows give the same bits.
 // The largest sum, 32 · 255 · 127·128, is below 2^28.
@@ -11,14 +11,8 @@
 
 #include <math.h>
 
-static int stored_number(const uint8_t *quants, bool nibble, int row, int k) {
-    const int group = k / 4, byte = 4 * row + k % 4;
-    if (nibble) return quants[64 * (group % 4) + byte] >> (group < 4 ? 0 : 4) & 15;
-    return quants[64 * group + byte];
-}
-
 static float integer_dot(const uint8_t *panel, int row, const uint8_t *activation, int64_t k, ck_panel_format format, ck_activation_format terms) {
-    const int parts = ck_panel_parts(format), zero = ck_panel_zero(format), width = CK_BLOCK / parts;
+    const int parts = ck_panel_parts(format), width = CK_BLOCK / parts;
     const int8_t *high = (const int8_t *)activation, *low = high + ck_activation_low_offset(k);
     const ck_activation_block *records = (const ck_activation_block *)(const void *)(activation + ck_activation_block_offset(terms, k));
     float total = 0;
@@ -31,7 +25,7 @@ static float integer_dot(const uint8_t *panel, int row, const uint8_t *activatio
             for (int i = part * width; i < (part + 1) * width; i++) {
                 const int64_t at = b * CK_BLOCK + i;
                 const int32_t q = terms == CK_ACT_Q15 ? 128 * high[at] + low[at] : high[at];
-                sum += (stored_number(quants, ck_panel_is_nibble(format), row, i) - zero) * q;
+                sum += ck_panel_number(quants, format, row, i) * q;
             }
             total = fmaf((float)sum, ck_half_to_float(halves[CK_PANEL_ROWS * part + row]) * records[b].scale, total);
         }

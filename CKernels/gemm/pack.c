@@ -29,6 +29,8 @@ size_t ck_panel_bytes(ck_panel_format format, int64_t k) {
     return (size_t)ck_round_up((int64_t)(ck_panel_header_bytes + padded / CK_BLOCK * ck_panel_block_bytes(format)), 64);
 }
 
+size_t ck_panel_scale_bytes(ck_panel_format format) { return ck_panel_is_integer(format) ? ck_panel_quant_offset(format) : 0; }
+
 size_t ck_activation_low_offset(int64_t k) { return (size_t)ck_round_up(k, 64); }
 
 size_t ck_activation_block_offset(ck_activation_format format, int64_t k) {
@@ -62,9 +64,23 @@ static void store_half(uint8_t *destination, float value) {
     memcpy(destination, &half, sizeof half);
 }
 
+// Row `quants`' share of a plane: `bits` bits of every number from bit `from` on, 4 bytes of each of the plane's lines.
+static void pack_plane(uint8_t *lines, const uint8_t quants[CK_BLOCK], int bits, int from) {
+    const int groups = 8 / bits, mask = (1 << bits) - 1;  // groups that share a line
+    const int step = bits == 4 ? 4 : 1;                   // nibble lines hold groups g and g + 4, the others neighbours
+    for (int line = 0; line < bits; line++) {
+        const int first = bits == 4 ? line : groups * line;
+        for (int i = 0; i < 4; i++) {
+            int byte = 0;
+            for (int g = 0; g < groups; g++) byte |= (quants[4 * (first + step * g) + i] >> from & mask) << (bits * g);
+            lines[64 * line + i] = (uint8_t)byte;
+        }
+    }
+}
+
 static void pack_integer_row(const ck_block_reader *reader, const uint8_t *source, int row, int64_t blocks, uint8_t *panel) {
     const ck_panel_format format = reader->panel;
-    const int parts = ck_panel_parts(format);
+    const int parts = ck_panel_parts(format), low_bits = ck_panel_low_bits(format), high_bits = ck_panel_high_bits(format);
     const size_t block_bytes = ck_panel_block_bytes(format), quant_offset = ck_panel_quant_offset(format);
     const float factor = row_factor(reader, source, blocks), inverse = 1 / factor;
     memcpy(panel + sizeof(float) * (size_t)row, &factor, sizeof factor);
@@ -83,13 +99,8 @@ static void pack_integer_row(const ck_block_reader *reader, const uint8_t *sourc
         }
         uint8_t quants[32];
         reader->quants(source, b, quants);
-        if (ck_panel_is_nibble(format)) {
-            for (int g = 0; g < 4; g++) {
-                for (int i = 0; i < 4; i++) lines[64 * g + i] = (uint8_t)(quants[4 * g + i] | quants[16 + 4 * g + i] << 4);
-            }
-        } else {
-            for (int j = 0; j < 8; j++) memcpy(lines + 64 * j, quants + 4 * j, 4);
-        }
+        pack_plane(lines, quants, low_bits, 0);
+        if (high_bits > 0) pack_plane(lines + ck_panel_high_offset(format), quants, high_bits, low_bits);
     }
 }
 
@@ -135,12 +146,10 @@ float ck_panel_value(ck_panel_format format, const void *panel, int64_t row, int
     if (format == CK_PANEL_BF16) return ck_bfloat_to_float(((const uint16_t *)panel)[dense16_index(format, k_index, row)]);
     if (!ck_panel_is_integer(format)) return 0;
     const uint8_t *block = (const uint8_t *)panel + ck_panel_header_bytes + ck_panel_block_bytes(format) * (size_t)(k_index / CK_BLOCK);
-    const uint8_t *quants = block + ck_panel_quant_offset(format);
     const uint16_t *halves = (const uint16_t *)(const void *)block;
-    const int parts = ck_panel_parts(format), within = (int)(k_index % CK_BLOCK), part = parts == 2 ? within / 16 : 0, group = within / 4;
+    const int parts = ck_panel_parts(format), within = (int)(k_index % CK_BLOCK), part = parts == 2 ? within / 16 : 0;
     const float factor = ((const float *)panel)[row], scale = ck_half_to_float(halves[CK_PANEL_ROWS * part + row]);
-    const size_t byte = 4 * (size_t)row + (size_t)within % 4;
-    const int u = ck_panel_is_nibble(format) ? quants[64 * (size_t)(group % 4) + byte] >> (group < 4 ? 0 : 4) & 15 : quants[64 * (size_t)group + byte];
-    if (ck_panel_has_minimum(format)) return factor * (scale * (float)u + ck_half_to_float(halves[CK_PANEL_ROWS * (parts + part) + row]));
-    return factor * (scale * (float)(u - ck_panel_zero(format)));
+    const float number = (float)ck_panel_number(block + ck_panel_quant_offset(format), format, (int)row, within);
+    if (ck_panel_has_minimum(format)) return factor * (scale * number + ck_half_to_float(halves[CK_PANEL_ROWS * (parts + part) + row]));
+    return factor * (scale * number);
 }

@@ -169,9 +169,8 @@ package final class LinearKernel: PreparedKernel {
         let base = UnsafeMutableRawPointer(weights.base)
         for offset in stride(from: 0, to: panels, by: 8) { base.storeBytes(of: random.next(), toByteOffset: offset, as: UInt64.self) }
         // f16 scales, then minimums, of a block; then its quants.
-        let halves =
-            [CK_PANEL_Q4: 16, CK_PANEL_Q4M: 32, CK_PANEL_Q8: 16, CK_PANEL_Q8M: 32, CK_PANEL_Q8S16: 32, CK_PANEL_Q8S16M: 64][panel] ?? 0
-        let blockBytes = 2 * halves + (panel == CK_PANEL_Q4 || panel == CK_PANEL_Q4M ? 256 : 512)
+        let halves = ck_panel_scale_bytes(panel) / 2
+        let blockBytes = (ck_panel_bytes(panel, 64) - 64) / 2
         for index in 0..<panelCount {
             let start = base + index * panelStride
             for row in 0..<Int(CK_PANEL_ROWS) { start.storeBytes(of: 1, toByteOffset: 4 * row, as: Float.self) }

@@ -51,6 +51,12 @@ extension [RowReference] {
         #expect(try #require(ck_attention_find(0)).pointee.isa == 0)
     }
 
+    @Test func everyFormatHasRows() {
+        let all = (CK_PANEL_NONE.rawValue + 1..<CK_PANEL_COUNT.rawValue).map { ck_panel_format(rawValue: $0) }
+        #expect(Set(integerPanels + densePanels) == Set(all))
+        #expect(Set((blockWeights + denseWeights).map { ck_panel_for($0) }) == Set(all))
+    }
+
     @Test func lookUpHonoursTheMaskAndTheRows() throws {
         for panel in integerPanels + densePanels {
             for activation in activations(of: panel) {
@@ -69,8 +75,15 @@ extension [RowReference] {
     }
 }
 
-let integerPanels = [CK_PANEL_Q4, CK_PANEL_Q4M, CK_PANEL_Q8, CK_PANEL_Q8M, CK_PANEL_Q8S16, CK_PANEL_Q8S16M]
-let densePanels = [CK_PANEL_F32, CK_PANEL_F16, CK_PANEL_BF16]
+/// The panel formats the scalar rows take with an activation format: all there are.
+private func panels(_ activation: ck_activation_format) -> [ck_panel_format] {
+    (0..<ck_linear_row_count()).compactMap { index in
+        ck_linear_row_at(index).flatMap { $0.pointee.isa == 0 && $0.pointee.activation == activation ? $0.pointee.panel : nil }
+    }
+}
+
+let integerPanels = panels(CK_ACT_Q8)
+let densePanels = panels(CK_ACT_F32)
 
 func activations(of panel: ck_panel_format) -> [ck_activation_format] {
     densePanels.contains(panel) ? [CK_ACT_F32] : [CK_ACT_Q8, CK_ACT_Q15]

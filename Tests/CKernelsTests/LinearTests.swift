@@ -43,53 +43,42 @@ private struct Product {
     }
 }
 
-/// The weight type whose panels feed a kernel.
-private func weightType(_ panel: ck_panel_format) -> ck_weight_type {
-    switch panel {
-    case CK_PANEL_Q4: CK_WEIGHT_Q4_0
-    case CK_PANEL_Q4M: CK_WEIGHT_Q4_1
-    case CK_PANEL_Q8: CK_WEIGHT_Q8_0
-    case CK_PANEL_Q8M: CK_WEIGHT_Q5_1
-    case CK_PANEL_F16: CK_WEIGHT_F16
-    case CK_PANEL_BF16: CK_WEIGHT_BF16
-    default: CK_WEIGHT_F32
-    }
+/// The weight type of a dense panel.
+private func denseType(_ panel: ck_panel_format) -> ck_weight_type {
+    panel == CK_PANEL_F16 ? CK_WEIGHT_F16 : panel == CK_PANEL_BF16 ? CK_WEIGHT_BF16 : CK_WEIGHT_F32
 }
 
-/// Panels of random bytes for the formats only K-quants fill (their k would have to be a multiple of 256); scales and minimums of ordinary size.
+/// Panels of random stored numbers, whatever k (file formats may need a multiple of 256); scales and minimums of ordinary size.
 private func randomPanels(_ panel: ck_panel_format, n: Int, k: Int, seed: UInt64) throws -> PackedWeights {
-    if panel != CK_PANEL_Q8S16 && panel != CK_PANEL_Q8S16M {
-        return try FileWeights(weightType(panel), rows: n, k: k, seed: seed).packed()
-    }
-    // Start from zero Q5_1 rows to size the memory, then overwrite with our own panel bytes.
+    guard integerPanels.contains(panel) else { return try FileWeights(denseType(panel), rows: n, k: k, seed: seed).packed() }
     let count = (n + 15) / 16, stride = ck_panel_bytes(panel, Int64(k))
     let memory = try AlignedMemory(byteCount: stride * count, purpose: "test panels")
     var random = SeededGenerator(seed: seed)
     for index in memory.bytes.indices { memory.bytes[index] = UInt8(truncatingIfNeeded: random.next()) }
-    let halves = panel == CK_PANEL_Q8S16 ? 32 : 64
+    let halves = ck_panel_scale_bytes(panel) / 2, bytes = blockBytes(of: panel)
     for index in 0..<count {
         let base = memory.base + index * stride
         for row in 0..<16 { base.storeBytes(of: row % 2 == 0 ? 0.5 : 1, toByteOffset: 4 * row, as: Float.self) }
         for block in 0..<k / 32 {
             for half in 0..<halves {
                 let bits = UInt16.random(in: 6...12, using: &random) << 10 | UInt16(truncatingIfNeeded: random.next()) & 0x83ff
-                base.storeBytes(of: bits, toByteOffset: 64 + block * (2 * halves + 512) + 2 * half, as: UInt16.self)
+                base.storeBytes(of: bits, toByteOffset: 64 + block * bytes + 2 * half, as: UInt16.self)
             }
         }
     }
     return PackedWeights(panel: panel, stride: stride, count: count, k: k, memory: memory)
 }
 
-/// Panels whose quants are all ends of their range, with signs that make every product add up: the largest sums there are.
+/// Panels whose weights are all ends of their range, with signs that make every product add up: the largest sums there are.
 private func extremePanels(_ panel: ck_panel_format, n: Int, k: Int) throws -> PackedWeights {
     let packed = try randomPanels(panel, n: n, k: k, seed: 5)
-    let quantOffset =
-        [CK_PANEL_Q4: 32, CK_PANEL_Q4M: 64, CK_PANEL_Q8: 32, CK_PANEL_Q8M: 64, CK_PANEL_Q8S16: 64, CK_PANEL_Q8S16M: 128][panel] ?? 0
-    let quantBytes = panel == CK_PANEL_Q4 || panel == CK_PANEL_Q4M ? 256 : 512
+    let scaleBytes = ck_panel_scale_bytes(panel), bytes = blockBytes(of: panel)
+    // The largest number is all ones and the smallest all zeros; E2M1 keeps its largest at 7 and its smallest at 15.
+    let ends: (Int32, Int32) = panel == CK_PANEL_MXFP4 ? (0x77, 0xff) : (0xff, 0x00)
     for index in 0..<packed.count {
         for block in 0..<k / 32 {
-            let quants = packed.memory.base + index * packed.stride + 64 + block * (quantOffset + quantBytes) + quantOffset
-            memset(quants, (block + index) % 2 == 0 ? 0xff : 0x00, quantBytes)
+            let quants = packed.memory.base + index * packed.stride + 64 + block * bytes + scaleBytes
+            memset(quants, (block + index) % 2 == 0 ? ends.0 : ends.1, bytes - scaleBytes)
         }
     }
     return packed

@@ -108,8 +108,12 @@ extension ck_weight_type: @retroactive CustomTestStringConvertible {
     public var testDescription: String { "weight type \(rawValue)" }
 }
 
+/// Bytes of one block of an integer panel: 16 rows of 32.
+func blockBytes(of panel: ck_panel_format) -> Int { (ck_panel_bytes(panel, 64) - 64) / 2 }
+
 let blockWeights = BlockFormat.allCases.map { ck_weight_type(rawValue: $0.rawValue) }
 let denseWeights = [CK_WEIGHT_F32, CK_WEIGHT_F16, CK_WEIGHT_BF16]
+private let minimumPanels = [CK_PANEL_Q4M, CK_PANEL_Q5M, CK_PANEL_Q2S16M]
 private let productScales = [CK_WEIGHT_Q2_K, CK_WEIGHT_Q3_K, CK_WEIGHT_Q4_K, CK_WEIGHT_Q5_K, CK_WEIGHT_Q6_K, CK_WEIGHT_IQ4_XS]
 
 @Suite struct PackTests {
@@ -126,16 +130,13 @@ private let productScales = [CK_WEIGHT_Q2_K, CK_WEIGHT_Q3_K, CK_WEIGHT_Q4_K, CK_
                     let largest = weights.values[range].map { Double(abs($0)) }.max() ?? 0
                     for (offset, index) in range.enumerated() {
                         let expected = Double(weights.values[index]), actual = Double(packed.value(row: row, k: block * 32 + offset))
-                        let scale =
-                            packed.panel == CK_PANEL_Q4M || packed.panel == CK_PANEL_Q8M || packed.panel == CK_PANEL_Q8S16M
-                            ? largest : abs(expected)
+                        let scale = minimumPanels.contains(packed.panel) ? largest : abs(expected)
                         if actual != expected { worst = max(worst, abs(actual - expected) / scale) }
                     }
                 }
             }
             // The M formats add two rounded terms, each of which may exceed the sum.
-            let bound =
-                productScales.contains(type) ? (packed.panel == CK_PANEL_Q8S16 || packed.panel == CK_PANEL_Q8 ? 0x1p-11 : 0x1p-9) : 0x1p-23
+            let bound = productScales.contains(type) ? (minimumPanels.contains(packed.panel) ? 0x1p-9 : 0x1p-11) : 0x1p-23
             #expect(worst <= bound, "\(worst)")
         }
     }
@@ -149,13 +150,41 @@ private let productScales = [CK_WEIGHT_Q2_K, CK_WEIGHT_Q3_K, CK_WEIGHT_Q4_K, CK_
 
     @Test func sizesAreThoseOfTheHeader() {
         let blocks = [
-            (CK_PANEL_Q4, 288), (CK_PANEL_Q4M, 320), (CK_PANEL_Q8, 544), (CK_PANEL_Q8M, 576), (CK_PANEL_Q8S16, 576), (CK_PANEL_Q8S16M, 640),
+            (CK_PANEL_Q4, 288), (CK_PANEL_Q4M, 320), (CK_PANEL_Q5, 352), (CK_PANEL_Q5M, 384), (CK_PANEL_Q8, 544), (CK_PANEL_Q6S16, 448),
+            (CK_PANEL_Q3S16, 256), (CK_PANEL_Q2S16M, 256), (CK_PANEL_Q2, 160), (CK_PANEL_IQ4, 288), (CK_PANEL_MXFP4, 288),
         ]
+        #expect(Set(blocks.map(\.0)) == Set(integerPanels))
         for (panel, bytes) in blocks {
+            #expect(blockBytes(of: panel) == bytes)
             for k in [32, 64, 576, 1536] { #expect(ck_panel_bytes(panel, Int64(k)) == (64 + bytes * k / 32 + 63) / 64 * 64) }
         }
         #expect(ck_panel_bytes(CK_PANEL_F32, 33) == 64 * 64)
         #expect(ck_panel_bytes(CK_PANEL_NONE, 32) == 0)
+    }
+
+    /// The planes, read by the words of ckernels/linear.h, hold the stored numbers; those are value / (factor · scale) + zero.
+    @Test(arguments: [
+        (CK_WEIGHT_Q8_0, 8, 0, Float(128)), (CK_WEIGHT_Q4_0, 4, 0, 8), (CK_WEIGHT_Q5_0, 4, 1, 16), (CK_WEIGHT_Q6_K, 4, 2, 32),
+        (CK_WEIGHT_Q3_K, 2, 1, 4), (CK_WEIGHT_TQ2_0, 2, 0, 1),
+    ]) func planesAreThoseOfTheHeader(type: ck_weight_type, lowBits: Int, highBits: Int, zero: Float) throws {
+        let packed = try FileWeights(type, rows: 16, k: 256, seed: 6).packed()
+        let scaleBytes = ck_panel_scale_bytes(packed.panel), parts = scaleBytes / 32
+        func number(plane: UnsafeRawPointer, bits: Int, group: Int, byte: Int) -> UInt8 {
+            let (line, shift) = [8: (group, 0), 4: (group % 4, group / 4 * 4), 2: (group / 4, group % 4 * 2), 1: (0, group)][bits] ?? (0, 0)
+            return plane.load(fromByteOffset: 64 * line + byte, as: UInt8.self) >> shift & UInt8((1 << bits) - 1)
+        }
+        for block in 0..<8 {
+            let start = UnsafeRawPointer(packed.memory.base + 64 + block * blockBytes(of: packed.panel)), low = start + scaleBytes
+            for row in 0..<16 {
+                for k in 0..<32 {
+                    var stored = number(plane: low, bits: lowBits, group: k / 4, byte: 4 * row + k % 4)
+                    if highBits > 0 { stored |= number(plane: low + 64 * lowBits, bits: highBits, group: k / 4, byte: 4 * row + k % 4) << lowBits }
+                    let half = start.load(fromByteOffset: 2 * (16 * (parts == 2 ? k / 16 : 0) + row), as: UInt16.self)
+                    let factor = packed.memory.base.load(fromByteOffset: 4 * row, as: Float.self)
+                    #expect(packed.value(row: row, k: block * 32 + k) == factor * (ck_half_to_float(half) * (Float(stored) - zero)))
+                }
+            }
+        }
     }
 
     @Test func refusesWhatItCannotPack() throws {

@@ -6,11 +6,17 @@
 ///   Integer panel = 16 f32 row factors (64 bytes), then k/32 blocks of
 ///     f16 scale[16]            (the S16 formats: f16 scale[2][16], one for each half of the block)
 ///     f16 minimum[16]          (the M formats only; S16M: f16 minimum[2][16])
-///     quants in "dot-product order": group j (0..7) is 4 consecutive k; its 64 bytes are [16 rows][4 k], one row of an int8 AMX B tile.
-///       8-bit formats: 8 groups, 512 bytes.
-///       4-bit formats: 256 bytes; byte t of 64-byte line g (0..3) holds group g in its low nibble and group g+4 in its high nibble.
-///     value = factor · scale · (u − zero)         zero = 8 for Q4, 128 for Q8 and Q8S16; u is the stored unsigned number
+///     the stored numbers u, as wide as the format says, in "dot-product order": group g (0..7) is 4 consecutive k; expanded to bytes it is
+///     64 bytes [16 rows][4 k], one row of an int8 AMX B tile. Bits are kept in planes, low bits first; byte t of a plane's line serves byte t
+///     of its groups, so that unpacking is shifts and masks of whole lines:
+///       8-bit plane: 8 lines of 64 bytes; line g is group g.
+///       4-bit plane: 4 lines; line g (0..3) holds group g in the low nibbles and group g + 4 in the high ones.
+///       2-bit plane: 2 lines; line h holds groups 4h + i (i = 0..3) in bits 2i and 2i + 1.
+///       1-bit plane: 1 line; bit g is group g.
+///     Q8 is one 8-bit plane; Q4, IQ4, MXFP4 a 4-bit one; Q2 a 2-bit one; Q5 is 4 + 1 bits, Q6 is 4 + 2, Q3 is 2 + 1.
+///     value = factor · scale · (u − zero)         zero = half the range: 128 for Q8, 32 for Q6, 16 for Q5, 8 for Q4, 4 for Q3; 1 for Q2
 ///     value = factor · (scale · u + minimum)      for the M formats
+///     value = factor · scale · code_book[u]       for IQ4 and MXFP4: ck_iq4_values, ck_mxfp4_values of ckernels/blocks.h
 ///   The row factor is a power of two. It is 1 where the file's own scales are f16; where a scale is a product (K-quants) or an exponent
 ///   (MXFP4) it moves the row's largest scale to the top of the f16 range, so rounding to f16 costs at most 2^-11 relative down to 2^-29 of
 ///   the row's largest scale, and there are no subnormal surprises.
@@ -59,12 +65,17 @@ typedef enum ck_panel_format {
     CK_PANEL_F32,
     CK_PANEL_F16,
     CK_PANEL_BF16,
-    CK_PANEL_Q4,      ///< 4 bits, scale a 32-block, zero 8 (Q4_0): 288 bytes a block of 16 rows
+    CK_PANEL_Q4,      ///< 4 bits, scale a 32-block (Q4_0): 288 bytes a block of 16 rows
     CK_PANEL_Q4M,     ///< 4 bits, scale and minimum a 32-block (Q4_1, Q4_K): 320 bytes
-    CK_PANEL_Q8,      ///< 8 bits, scale a 32-block, zero 128 (Q8_0, Q5_0, IQ4_NL, IQ4_XS, MXFP4, TQ1_0, TQ2_0): 544 bytes
-    CK_PANEL_Q8M,     ///< 8 bits, scale and minimum a 32-block (Q5_1, Q5_K): 576 bytes
-    CK_PANEL_Q8S16,   ///< 8 bits, scale a 16-block, zero 128 (Q3_K, Q6_K): 576 bytes
-    CK_PANEL_Q8S16M,  ///< 8 bits, scale and minimum a 16-block (Q2_K): 640 bytes
+    CK_PANEL_Q5,      ///< 5 bits, scale a 32-block (Q5_0): 352 bytes
+    CK_PANEL_Q5M,     ///< 5 bits, scale and minimum a 32-block (Q5_1, Q5_K): 384 bytes
+    CK_PANEL_Q8,      ///< 8 bits, scale a 32-block (Q8_0): 544 bytes
+    CK_PANEL_Q6S16,   ///< 6 bits, scale a 16-block (Q6_K): 448 bytes
+    CK_PANEL_Q3S16,   ///< 3 bits, scale a 16-block (Q3_K): 256 bytes
+    CK_PANEL_Q2S16M,  ///< 2 bits, scale and minimum a 16-block (Q2_K): 256 bytes
+    CK_PANEL_Q2,      ///< 2 bits, scale a 32-block (TQ1_0, TQ2_0): 160 bytes
+    CK_PANEL_IQ4,     ///< 4 bits that index the IQ4 code book, scale a 32-block (IQ4_NL, IQ4_XS): 288 bytes
+    CK_PANEL_MXFP4,   ///< 4 bits that index the E2M1 code book, scale a 32-block (MXFP4): 288 bytes
     CK_PANEL_COUNT,
 } ck_panel_format;
 
@@ -90,6 +101,10 @@ ck_panel_format ck_panel_for(ck_weight_type type);
 
 /// Bytes of one panel over `k` elements: the stride between panels of one weight, a multiple of 64.
 size_t ck_panel_bytes(ck_panel_format format, int64_t k);
+
+/// Bytes of f16 scales and minimums at the start of each block of an integer panel; 0 for dense panels. A block is
+/// (ck_panel_bytes(format, 64) − 64) / 2 bytes.
+size_t ck_panel_scale_bytes(ck_panel_format format);
 
 /// Packs up to 16 weight rows into one panel.
 /// - rows: `valid_rows` (1...16) rows as the file holds them, `row_stride_bytes` apart; missing rows become zeros.
