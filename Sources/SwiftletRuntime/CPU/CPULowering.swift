@@ -17,6 +17,9 @@ struct CPULowering {
     /// The rounded form of a value, once some layer has asked for it.
     private var quantised: [SlotID: SlotID] = [:]
     private var readersLeft: [ValueID: Int] = [:]
+    private var readers: [ValueID: [Node]] = [:]
+    /// Norms that linear steps of few rows do for themselves, by the value they make.
+    private var privateNorms: [ValueID: PrivateNorm] = [:]
 
     init(_ partition: Partition, backend: CPUBackend) {
         self.partition = partition
@@ -150,7 +153,12 @@ struct CPULowering {
 
     mutating func program() throws -> CPUProgram {
         let vector = try VectorKernels(isa: backend.isa)
-        for node in graph.nodes[partition.nodes] { for input in node.inputs { readersLeft[root(input), default: 0] += 1 } }
+        for node in graph.nodes[partition.nodes] { 
+            for input in node.inputs {
+                readersLeft[root(input), default: 0] += 1
+                readers[root(input), default: []].append(node)
+            }
+        }
         for node in graph.nodes[partition.nodes] {
             try lower(node, vector)
             for input in node.inputs { readersLeft[root(input), default: 0] -= 1 }
@@ -178,7 +186,12 @@ struct CPULowering {
             }
         case .rmsNorm(let epsilon):
             let scale = node.inputs.count > 1 ? slot(reading: node.inputs[1]) : nil
-            emitRows(node) { binder in .rmsNorm(vector.rmsNorm, scale: scale.map { UnsafePointer(binder.floats($0)) }, epsilon: epsilon) }
+            let value = root(node.outputs[0])
+            let isPrivate = !partition.outputs.contains(value) && readers[value, default: []].allSatisfy { roundsForItself($0, value) }
+            if isPrivate {
+                privateNorms[value] = PrivateNorm(x: slot(reading: node.inputs[0]), scale: scale, epsilon: epsilon)
+            }
+            emitRows(node, isPrivate: isPrivate) { binder in .rmsNorm(vector.rmsNorm, scale: scale.map { UnsafePointer(binder.floats($0)) }, epsilon: epsilon) }
         case .layerNorm(let epsilon):
             let scale = slot(reading: node.inputs[1])
             let bias = node.inputs.count > 2 ? slot(reading: node.inputs[2]) : nil
@@ -238,14 +251,17 @@ struct CPULowering {
     }
 
     /// A step that maps each row of the first operand to a row of the output, in place where possible.
-    private mutating func emitRows(_ node: Node, _ function: @escaping (StepBinder) -> RowStep.Function) {
+    /// `isPrivate`: steps of few rows that read the output compute it themselves.
+    private mutating func emitRows(_ node: Node, isPrivate: Bool = false, _ function: @escaping (StepBinder) -> RowStep.Function) {
         let type = graph[node.inputs[0]].type
         for input in node.inputs.dropFirst() { keep(input) }
         let x = slot(reading: node.inputs[0])
         let out = slot(writing: node.outputs[0], inPlace: node.inputs[0])
         emit { binder in
             let width = try type.shape.last.map { try binder.size($0) } ?? 1
-            let rows = RowTasks(count: try binder.product(type.shape.dropLast()), elementsPerRow: width)
+            let count = try binder.product(type.shape.dropLast())
+            let isLeftOut = isPrivate && LinearPrologue.suits(rows: count, width: width)
+            let rows = RowTasks(count: isLeftOut ? 0 : count, elementsPerRow: width)
             return .rows(RowStep(function: function(binder), x: binder.floats(x), width: width, out: binder.floats(out), tasks: rows))
         }
     }
@@ -292,28 +308,71 @@ struct CPULowering {
     /// The activations a panel format multiplies with: the floats themselves, or their rounded form, made once.
     private mutating func activations(of value: ValueID, for format: ck_panel_format, width: Int) throws -> (slot: SlotID, format: ck_activation_format) {
         let source = slot(reading: value)
-        switch format {
-        case CK_PANEL_F32, CK_PANEL_F16, CK_PANEL_BF16: return (source, CK_ACT_F32)
-        default: break
-        }
+        guard format.readsRoundedActivations else { return (source, CK_ACT_F32) }
         let activation = backend.activation.format
         if let rounded = quantised[source] { touch(rounded); return (rounded, activation) }
-        guard let kernel = ck_quantize_find(activation, backend.isa)?.pointee.function else {
-            throw SwiftletError.unsupported(file: "kernels", place: "quantize", reason: "is missing from this build", remedy: "Rebuild the package.")
-        }
+        let kernel = try quantiser()
         let leading = graph[value].type.shape.dropLast()
         let rowBytes = ck_activation_row_bytes(activation, Int64(width))
         let rounded = temporary { binding in try ValueType(.u8, leading + [Dimension(rowBytes)]).byteCount(under: binding) }
         quantised[source] = rounded
+        let isPrivate = readers[root(value), default: []].allSatisfy { roundsForItself($0, root(value)) || !rounds($0, root(value)) }
         emit { binder in
-            .quantise(
+            let count = try binder.product(leading)
+            let isLeftOut = isPrivate && LinearPrologue.suits(rows: count, width: width)
+            return .quantise(
                 QuantiseStep(
                     kernel: kernel, x: binder.floats(source), width: width, out: binder.raw(rounded), rowBytes: rowBytes,
-                    tasks: RowTasks(count: try binder.product(leading), elementsPerRow: width)))
+                    tasks: RowTasks(count: isLeftOut ? 0 : count, elementsPerRow: width)))
         }
         touch(source)
         touch(rounded)
         return (rounded, activation)
+    }
+
+    private func quantiser() throws -> ck_quantize_function {
+        guard let kernel = ck_quantize_find(backend.activation.format, backend.isa)?.pointee.function else {
+            throw SwiftletError.unsupported(file: "kernels", place: "quantize", reason: "is missing from this build", remedy: "Rebuild the package.")
+        }
+        return kernel
+    }
+
+    /// Whether `node` multiplies the rounded form of `value`, with some weight or with all of them.
+    private func panels(of node: Node, reading value: ValueID) -> [ck_panel_format] {
+        guard case .linear(let linear) = node.op, root(node.inputs[0]) == value else { return [] }
+        return node.inputs[1...linear.weightCount].compactMap { graph[$0].weight.flatMap { PackedMatrix.panelFormat(of: $0.format) } }
+    }
+    private func rounds(_ node: Node, _ value: ValueID) -> Bool { panels(of: node, reading: value).contains(where: \.readsRoundedActivations) }
+
+    /// Whether `node` reads nothing of `value` but its rounded form, which its own prologue can make.
+    private func roundsForItself(_ node: Node, _ value: ValueID) -> Bool {
+        let panels = panels(of: node, reading: value)
+        return !panels.isEmpty && panels.allSatisfy(\.readsRoundedActivations) && node.inputs.dropFirst().allSatisfy { root($0) != value }
+    }
+
+    private struct PrivateNorm {
+        let x: SlotID
+        let scale: SlotID?
+        let epsilon: Float
+    }
+
+    /// The prologue of a linear step, when its rows are few enough under a binding.
+    private mutating func prologue(of node: Node, width: Int, _ vector: VectorKernels) throws -> ((StepBinder, Int) -> LinearPrologue?)? {
+        let value = root(node.inputs[0])
+        guard roundsForItself(node, value) else { return nil }
+        let norm = privateNorms[value]
+        let x = norm?.x ?? slot(reading: value)
+        touch(x)
+        if let scale = norm?.scale { touch(scale) }
+        let (kernel, rowBytes) = (try quantiser(), ck_activation_row_bytes(backend.activation.format, Int64(width)))
+        return { binder, rows in
+            guard LinearPrologue.suits(rows: rows, width: width) else { return nil }
+            return LinearPrologue(
+                norm: norm.map { norm in
+                    LinearPrologue.Norm(
+                        kernel: vector.rmsNorm, scale: norm.scale.map { UnsafePointer(binder.floats($0)) }, epsilon: norm.epsilon)
+                }, x: binder.floats(x), width: width, rows: rows, quantise: kernel, rowBytes: rowBytes)
+        }
     }
 
     private struct LoweredTarget {
@@ -342,6 +401,7 @@ struct CPULowering {
             }
         }
         for input in inputs { touch(input.slot) }
+        let prologue = try prologue(of: node, width: width, vector)
         let residual = linear.epilogue == .residual ? node.inputs.last.map { slot(reading: $0) } : nil
         let outputs = node.outputs.map { slot(writing: $0, inPlace: linear.epilogue == .residual ? node.inputs.last : nil) }
         let targets = weights.indices.map { index in
@@ -365,14 +425,17 @@ struct CPULowering {
             }
         let leading = Array(graph[node.inputs[0]].type.shape.dropLast())
         let (threads, isa, outputCount, tiles) = (pool.threadCount, backend.isa, linear.outputCount, linear.epilogue.scratchTiles)
+        let roundedRowBytes = ck_activation_row_bytes(backend.activation.format, Int64(width))
         emit(
             scratchBytes: { binding in
                 let rows = try leading.reduce(1) { $0 * (try $1.resolved(binding)) }
-                return targets.map { target in
+                let own = prologue != nil && LinearPrologue.suits(rows: rows, width: width)
+                    ? LinearPrologue.scratchBytes(rows: rows, rowBytes: roundedRowBytes, width: width) : 0
+                return own + (targets.map { target in
                     LinearStep.scratchBytes(
                         panelsPerTask: LinearStep.panelsPerTask(
                             panelCount: target.matrix.panelCount, panelBytes: target.matrix.panelBytes, rows: rows, threads: threads), tiles: tiles)
-                }.max() ?? 0
+                }.max() ?? 0)
             },
             { binder in
                 let rows = try binder.product(leading)
@@ -395,7 +458,8 @@ struct CPULowering {
                 }
                 return .linear(
                     LinearStep(
-                        targets: try binder.store(bound), targetCount: bound.count, taskCount: rows == 0 ? 0 : firstTask, epilogue: try epilogue(binder),
+                        targets: try binder.store(bound), targetCount: bound.count, taskCount: rows == 0 ? 0 : firstTask,
+                        prologue: prologue?(binder, rows), epilogue: try epilogue(binder),
                         add: vector.add, columns: width, rows: rows))
             })
     }
@@ -510,6 +574,11 @@ struct CPULowering {
 private final class WeightHolder {
     let weight: Weight
     init(_ weight: Weight) { self.weight = weight }
+}
+
+extension ck_panel_format {
+    /// Integer panels multiply rounded activations, dense ones the floats themselves.
+    fileprivate var readsRoundedActivations: Bool { self != CK_PANEL_F32 && self != CK_PANEL_F16 && self != CK_PANEL_BF16 }
 }
 
 extension Linear.Epilogue {

@@ -162,8 +162,14 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
     override func execute(_ worker: inout ThreadPool.Worker) {
         let scratch = scratch + worker.index * scratchBytes
         for phase in phases {
+            // Only a thread that has a task prepares: what it reads cannot change before that task is done.
+            var isPrepared = false
             worker.share(phase.tasks) { task in
-                for index in phase.steps { steps[index].execute(task: task, scratch: scratch) }
+                for index in phase.steps {
+                    if !isPrepared { steps[index].prepare(scratch: scratch) }
+                    steps[index].execute(task: task, scratch: scratch)
+                }
+                isPrepared = true
             }
         }
     }

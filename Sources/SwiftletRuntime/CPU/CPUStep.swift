@@ -29,6 +29,12 @@ enum CPUStep {
         }
     }
 
+    /// What the calling thread does for itself before its first task of this step.
+    @inline(__always)
+    func prepare(scratch: UnsafeMutableRawPointer) {
+        if case .linear(let step) = self { step.prepare(scratch) }
+    }
+
     /// Runs one task. `scratch` is the calling thread's own.
     @inline(__always)
     func execute(task: Int, scratch: UnsafeMutableRawPointer) {

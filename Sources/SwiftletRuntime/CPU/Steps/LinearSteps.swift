@@ -19,6 +19,47 @@ struct QuantiseStep {
     }
 }
 
+/// How a thread makes the activations of a linear step for itself: the norm before it, if nobody else reads that, and the rounding.
+///
+/// With one row or a few, sharing these out is dearer than doing them on every thread: it would cost two hand-overs between the cores a layer.
+struct LinearPrologue {
+    struct Norm {
+        let kernel: RMSNormKernel
+        let scale: UnsafePointer<Float>?
+        let epsilon: Float
+    }
+
+    /// Nil: x is rounded as it is.
+    let norm: Norm?
+    let x: UnsafePointer<Float>
+    let width: Int
+    let rows: Int
+    let quantise: ck_quantize_function
+    let rowBytes: Int
+
+    /// Whether the rows are so few that one thread would do them while the others wait.
+    static func suits(rows: Int, width: Int) -> Bool { RowTasks(count: rows, elementsPerRow: width).taskCount == 1 }
+
+    /// Bytes of a thread's scratch: the rounded rows, then one normalised row.
+    static func scratchBytes(rows: Int, rowBytes: Int, width: Int) -> Int {
+        rows * rowBytes + (width * MemoryLayout<Float>.stride + 63) / 64 * 64
+    }
+
+    var scratchBytes: Int { Self.scratchBytes(rows: rows, rowBytes: rowBytes, width: width) }
+
+    func execute(_ scratch: UnsafeMutableRawPointer) {
+        guard let norm else {
+            quantise(x, Int64(width), Int64(rows), Int64(width), scratch, rowBytes)
+            return
+        }
+        let normalised = (scratch + rows * rowBytes).assumingMemoryBound(to: Float.self)
+        for row in 0..<rows {
+            norm.kernel(x + row * width, norm.scale, Int64(width), norm.epsilon, normalised)
+            quantise(normalised, Int64(width), 1, Int64(width), scratch + row * rowBytes, rowBytes)
+        }
+    }
+}
+
 /// One weight matrix of a linear step and where its product goes.
 struct LinearTarget {
     let kernel: ck_linear_function
@@ -27,6 +68,7 @@ struct LinearTarget {
     let panelCount: Int
     let features: Int
     let bias: UnsafePointer<Float>?
+    /// Where the rows to multiply with are, unless the step has a prologue.
     let activations: UnsafeRawPointer
     let activationRowBytes: Int
     let out: UnsafeMutablePointer<Float>
@@ -50,6 +92,7 @@ struct LinearStep {
     let targets: UnsafePointer<LinearTarget>
     let targetCount: Int
     let taskCount: Int
+    let prologue: LinearPrologue?
     let epilogue: Epilogue
     let add: BinaryKernel
     let columns: Int
@@ -59,15 +102,17 @@ struct LinearStep {
     static let rowBlock = 64
     /// Bytes of panels of one task when many rows read them: half of a small second-level cache.
     static let taskPanelBytes = 96 * 1024
-    /// Bytes of panels of one task for a single row: enough to hide the hand-out.
-    static let minimumTaskBytes = 16 * 1024
+    /// Bytes of panels of one task for a single row: enough to hide the hand-out, few enough that threads end together.
+    static let singleRowTaskBytes = 16 * 1024...256 * 1024
 
     /// Panels a task takes: few enough to balance the threads and to stay in cache, many enough to be worth handing out.
     static func panelsPerTask(panelCount: Int, panelBytes: Int, rows: Int, threads: Int) -> Int {
-        let balanced = max(1, panelCount / (threads * 6))
         let panelBytes = max(1, panelBytes)  // a matrix without columns has empty panels
-        if rows == 1 { return max(balanced, min(panelCount, (minimumTaskBytes + panelBytes - 1) / panelBytes)) }
-        return max(1, min(balanced, taskPanelBytes / panelBytes))
+        if rows == 1 {
+            let least = (singleRowTaskBytes.lowerBound + panelBytes - 1) / panelBytes, most = max(1, singleRowTaskBytes.upperBound / panelBytes)
+            return min(panelCount, max(least, min(most, panelCount / (threads * 24))))
+        }
+        return max(1, min(panelCount / (threads * 6), taskPanelBytes / panelBytes))
     }
 
     /// Scratch of one task in bytes: tiles whose result is combined with something before it is stored.
@@ -75,15 +120,19 @@ struct LinearStep {
         tiles * rowBlock * panelsPerTask * Int(CK_PANEL_ROWS) * MemoryLayout<Float>.stride
     }
 
+    /// Makes the calling thread's own activations; before its first task of this step.
+    func prepare(_ scratch: UnsafeMutableRawPointer) { prologue?.execute(scratch) }
+
     func execute(_ task: Int, scratch: UnsafeMutableRawPointer) {
-        let scratch = scratch.assumingMemoryBound(to: Float.self)
+        let own: UnsafeRawPointer? = prologue == nil ? nil : UnsafeRawPointer(scratch)
+        let scratch = (scratch + (prologue?.scratchBytes ?? 0)).assumingMemoryBound(to: Float.self)
         switch epilogue {
         case .none:
             let target = self.target(of: task)
-            forEachTile(targets[target], task) { tile in tile.compute(into: tile.out, stride: targets[target].features, add) }
+            forEachTile(targets[target], task, own) { tile in tile.compute(into: tile.out, stride: targets[target].features, add) }
         case .activation(let function):
             let target = self.target(of: task)
-            forEachTile(targets[target], task) { tile in
+            forEachTile(targets[target], task, own) { tile in
                 tile.compute(into: tile.out, stride: targets[target].features, add)
                 for row in 0..<tile.rows {
                     let out = tile.out + row * targets[target].features
@@ -91,7 +140,7 @@ struct LinearStep {
                 }
             }
         case .gated(let gate):
-            forEachTile(targets[0], task) { tile in
+            forEachTile(targets[0], task, own) { tile in
                 let up = scratch + Self.rowBlock * tile.columns
                 tile.compute(into: scratch, stride: tile.columns, add)
                 tile.of(targets[1]).compute(into: up, stride: tile.columns, add)
@@ -100,7 +149,7 @@ struct LinearStep {
                 }
             }
         case .residual(let residual):
-            forEachTile(targets[0], task) { tile in
+            forEachTile(targets[0], task, own) { tile in
                 tile.compute(into: scratch, stride: tile.columns, add)
                 for row in 0..<tile.rows {
                     let offset = (tile.firstRow + row) * targets[0].features + tile.firstColumn
@@ -117,7 +166,7 @@ struct LinearStep {
     }
 
     @inline(__always)
-    private func forEachTile(_ target: LinearTarget, _ task: Int, _ body: (Tile) -> Void) {
+    private func forEachTile(_ target: LinearTarget, _ task: Int, _ own: UnsafeRawPointer?, _ body: (Tile) -> Void) {
         let firstPanel = (task - target.firstTask) * target.panelsPerTask
         let panelCount = min(target.panelsPerTask, target.panelCount - firstPanel)
         let firstColumn = firstPanel * Int(CK_PANEL_ROWS)
@@ -125,7 +174,7 @@ struct LinearStep {
         var row = 0
         while row < rows {
             let count = min(Self.rowBlock, rows - row)
-            body(Tile(target: target, firstPanel: firstPanel, panelCount: panelCount, firstColumn: firstColumn, columns: columns, firstRow: row, rows: count, width: self.columns))
+            body(Tile(target: target, activations: own ?? target.activations, firstPanel: firstPanel, panelCount: panelCount, firstColumn: firstColumn, columns: columns, firstRow: row, rows: count, width: self.columns))
             row += count
         }
     }
@@ -133,6 +182,7 @@ struct LinearStep {
     /// A block of rows times the panels of a task.
     private struct Tile {
         let target: LinearTarget
+        let activations: UnsafeRawPointer
         let firstPanel: Int
         let panelCount: Int
         let firstColumn: Int
@@ -145,14 +195,14 @@ struct LinearStep {
 
         /// The same block of another matrix of the same shape.
         func of(_ other: LinearTarget) -> Tile {
-            Tile(target: other, firstPanel: firstPanel, panelCount: panelCount, firstColumn: firstColumn, columns: columns, firstRow: firstRow, rows: rows, width: width)
+            Tile(target: other, activations: activations, firstPanel: firstPanel, panelCount: panelCount, firstColumn: firstColumn, columns: columns, firstRow: firstRow, rows: rows, width: width)
         }
 
         @inline(__always)
         func compute(into output: UnsafeMutablePointer<Float>, stride: Int, _ add: BinaryKernel) {
             var arguments = ck_linear_args(
                 panels: target.panels + firstPanel * target.panelBytes, panel_stride_bytes: target.panelBytes, panel_count: Int64(panelCount),
-                k: Int64(width), activations: target.activations + firstRow * target.activationRowBytes,
+                k: Int64(width), activations: activations + firstRow * target.activationRowBytes,
                 activation_stride_bytes: target.activationRowBytes, rows: Int64(rows), output: output, output_stride: Int64(stride),
                 columns: Int64(columns))
             target.kernel(&arguments)
