@@ -5,14 +5,18 @@
 //     scores  = queries · keysᵀ              [queries][64]   (queries = rows · heads)
 //     weights = exp(scores − new maximum), correction = exp(old maximum − new maximum)
 //     output  = output · correction + weights · values
-// Both products share one register tile of 4 queries by tile_vectors vectors. With few queries (decoding) transposing the keys would cost more
-// than it saves, so scores are dot products along head_dim instead.
+// Both products share one register tile of 4 queries by tile_vectors vectors. With few queries (decoding) turning a block into f32 and transposing
+// its keys would cost more than it saves: few.h answers them straight from the cache.
 
 enum {
     tile_queries = 4,
     tile_vectors = lanes == 8 ? 2 : 4,  // 16 registers for AVX2, 32 for the others
-    transpose_from = 8,                 // queries from which transposed keys pay
+    many_queries = 8,                   // queries from which blocks in f32 pay
 };
+
+#include "attention/weigh.h"
+
+#include "attention/few.h"
 
 // A cache row to f32, `padded` long with zeros at the end.
 CK_INLINE void widen_row(const void *row, ck_kv_format format, int64_t n, int64_t padded, float *out) {
@@ -87,56 +91,6 @@ CK_INLINE void score_tile(const float *const queries[tile_queries], int64_t head
     }
 }
 
-// Dot products of one query with 64 keys [64][stride]; rows from `count` on are not looked at by anyone.
-CK_INLINE void score_dots(const float *query, int64_t head_dim, const float *keys, int64_t stride, int64_t count, float *scores) {
-    for (int64_t j = 0; j < count; j += 4) {
-        vf s[4] = {{0}, {0}, {0}, {0}};
-        int64_t d = 0;
-        for (; d + lanes <= head_dim; d += lanes) {
-            const vf q = v_load(query + d);
-            for (int r = 0; r < 4; r++) s[r] = v_fma(q, v_load(keys + (j + r) * stride + d), s[r]);
-        }
-        if (d < head_dim) {
-            const vf q = v_load_n(query + d, head_dim - d);
-            for (int r = 0; r < 4; r++) s[r] = v_fma(q, v_load(keys + (j + r) * stride + d), s[r]);
-        }
-        v_add_lanes4(s[0], s[1], s[2], s[3], scores + j);
-    }
-}
-
-// Raw scores to weights for one query that sees keys [from, to) of the block; updates its maximum and sum.
-CK_INLINE void weigh(const ck_attention_args *a, float *scores, int64_t from, int64_t to, float *maximum, float *sum, float *correction) {
-    const float minus_infinity = -__builtin_inff();
-    for (int64_t j = 0; j < from; j++) scores[j] = minus_infinity;
-    for (int64_t j = to; j < ck_key_block; j++) scores[j] = minus_infinity;
-    vf top = v_set(*maximum);
-    for (int j = 0; j < ck_key_block; j += lanes) {
-        vf s = v_load(scores + j) * v_set(a->scale);
-        if (a->softcap > 0) {
-            // The cap turns −∞ into −softcap, so hidden keys are hidden again.
-            const vf capped = v_set(a->softcap) * v_tanh(s * v_set(1 / a->softcap));
-            s = v_select(v_load(scores + j) == v_set(minus_infinity), v_set(minus_infinity), capped);
-        }
-        v_store(scores + j, s);
-        top = v_max(s, top);
-    }
-    const float largest = v_max_lanes(top);
-    if (largest == minus_infinity) {  // every score is −∞: nothing to add, and ∞ − ∞ must not happen
-        memset(scores, 0, ck_key_block * sizeof(float));
-        *correction = 1;
-        return;
-    }
-    vf total = {0};
-    for (int j = 0; j < ck_key_block; j += lanes) {
-        const vf weight = v_exp(v_load(scores + j) - v_set(largest));
-        v_store(scores + j, weight);
-        total += weight;
-    }
-    *correction = v_exp(v_set(*maximum - largest))[0];
-    *sum = *sum * *correction + v_add_lanes(total);
-    *maximum = largest;
-}
-
 // output[q] = output[q] · correction[q] + weights[q] · values, for `vectors` vectors from dimension d.
 CK_INLINE void value_columns(float *const output[tile_queries], const float *const weights[tile_queries], const float *correction, int64_t count, const float *values, int64_t stride, int64_t d, int64_t valid, int queries, int vectors) {
     vf tile[tile_queries][tile_vectors];
@@ -197,28 +151,20 @@ CK_INLINE query_tile tile_at(const ck_attention_args *a, int64_t first, int64_t 
 }
 
 static void attend_block(const ck_attention_args *a, ck_attention_scratch s, int64_t block, int64_t keys) {
-    const int64_t queries = a->rows * a->heads, key_stride = ck_padded(a->head_dim), value_stride = ck_padded(a->value_dim);
-    const bool transposed = queries >= transpose_from;
-    if (transposed) transpose_keys(a, block, keys, s.keys);
+    const int64_t queries = a->rows * a->heads, value_stride = ck_padded(a->value_dim);
+    transpose_keys(a, block, keys, s.keys);
     for (int64_t j = 0; j < keys; j++) {
-        const size_t position = (size_t)(block + j);
-        if (!transposed) widen_row((const uint8_t *)a->keys + a->key_stride_bytes * position, a->kv_format, a->head_dim, key_stride, s.keys + j * key_stride);
-        widen_row((const uint8_t *)a->values + a->value_stride_bytes * position, a->kv_format, a->value_dim, value_stride, s.values + j * value_stride);
+        widen_row((const uint8_t *)a->values + a->value_stride_bytes * (size_t)(block + j), a->kv_format, a->value_dim, value_stride, s.values + j * value_stride);
     }
-    if (!transposed && keys % 4 != 0) memset(s.keys + keys * key_stride, 0, (size_t)(4 - keys % 4) * (size_t)key_stride * sizeof(float));  // dots go by fours
     for (int64_t first = 0; first < queries; first += tile_queries) {
         const query_tile t = tile_at(a, first, block, keys);
         if (!t.visible) continue;
         float *scores = s.scores + first * ck_key_block;
-        if (!transposed) {
-            for (int q = 0; q < t.count; q++) score_dots(t.query[q], a->head_dim, s.keys, key_stride, keys, scores + q * ck_key_block);
-        } else {
-            switch (t.count) {
-            case 4: score_tile(t.query, a->head_dim, s.keys, scores, 4); break;
-            case 3: score_tile(t.query, a->head_dim, s.keys, scores, 3); break;
-            case 2: score_tile(t.query, a->head_dim, s.keys, scores, 2); break;
-            default: score_tile(t.query, a->head_dim, s.keys, scores, 1); break;
-            }
+        switch (t.count) {
+        case 4: score_tile(t.query, a->head_dim, s.keys, scores, 4); break;
+        case 3: score_tile(t.query, a->head_dim, s.keys, scores, 3); break;
+        case 2: score_tile(t.query, a->head_dim, s.keys, scores, 2); break;
+        default: score_tile(t.query, a->head_dim, s.keys, scores, 1); break;
         }
         const float *weights[tile_queries];
         for (int q = 0; q < t.count; q++) {
@@ -261,8 +207,16 @@ static void attend(const ck_attention_args *a) {
         s.sum[q] = 0;
         memset(ck_output(a, q / a->heads, q % a->heads), 0, (size_t)a->value_dim * sizeof(float));
     }
-    for (int64_t block = begin; block < end; block += ck_key_block) {
-        attend_block(a, s, block, end - block < ck_key_block ? end - block : ck_key_block);
+    if (queries >= many_queries) {
+        for (int64_t block = begin; block < end; block += ck_key_block) {
+            attend_block(a, s, block, end - block < ck_key_block ? end - block : ck_key_block);
+        }
+    } else if (a->kv_format == CK_KV_F16) {
+        few_f16(a, s, begin, end);
+    } else if (a->kv_format == CK_KV_Q8_0) {
+        few_q8_0(a, s, begin, end);
+    } else {
+        few_f32(a, s, begin, end);
     }
     for (int64_t q = 0; q < queries; q++) {
         if (a->partial_maximum) {
@@ -275,14 +229,15 @@ static void attend(const ck_attention_args *a) {
 }
 
 static void merge(const ck_attention_merge_args *a) {
-    for (int64_t c = 0; c < a->count; c++) {
+    const int64_t count = a->rows * a->heads;
+    for (int64_t c = 0; c < count; c++) {
         float maximum = -__builtin_inff(), sum = 0;
-        float *out = a->output + c * a->output_stride;
-        for (int64_t p = 0; p < a->parts; p++) maximum = a->maximum[p * a->count + c] > maximum ? a->maximum[p * a->count + c] : maximum;
+        float *out = a->output + c / a->heads * a->output_row_stride + c % a->heads * a->output_head_stride;
+        for (int64_t p = 0; p < a->parts; p++) maximum = a->maximum[p * count + c] > maximum ? a->maximum[p * count + c] : maximum;
         memset(out, 0, (size_t)a->value_dim * sizeof(float));
         if (maximum == -__builtin_inff()) continue;
         for (int64_t p = 0; p < a->parts; p++) {
-            const int64_t at = p * a->count + c;
+            const int64_t at = p * count + c;
             const float weight = v_exp(v_set(a->maximum[at] - maximum))[0];
             const float *part = a->accumulators + at * a->value_dim;
             sum += weight * a->sum[at];

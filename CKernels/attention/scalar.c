@@ -50,13 +50,14 @@ static void attend(const ck_attention_args *a) {
 }
 
 static void merge(const ck_attention_merge_args *a) {
-    for (int64_t c = 0; c < a->count; c++) {
+    const int64_t count = a->rows * a->heads;
+    for (int64_t c = 0; c < count; c++) {
         float maximum = -INFINITY, sum = 0;
-        float *out = a->output + c * a->output_stride;
-        for (int64_t p = 0; p < a->parts; p++) maximum = fmaxf(maximum, a->maximum[p * a->count + c]);
+        float *out = a->output + c / a->heads * a->output_row_stride + c % a->heads * a->output_head_stride;
+        for (int64_t p = 0; p < a->parts; p++) maximum = fmaxf(maximum, a->maximum[p * count + c]);
         for (int64_t i = 0; i < a->value_dim; i++) out[i] = 0;
         for (int64_t p = 0; p < a->parts; p++) {
-            const int64_t at = p * a->count + c;
+            const int64_t at = p * count + c;
             const float weight = a->maximum[at] == -INFINITY ? 0 : expf(a->maximum[at] - maximum);
             sum += weight * a->sum[at];
             for (int64_t i = 0; i < a->value_dim; i++) out[i] += weight * a->accumulators[at * a->value_dim + i];

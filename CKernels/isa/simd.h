@@ -4,7 +4,7 @@
 //
 // simd_<isa>.h provides: lanes; v_zero_extend loads v_load_n/v_store_n; v_max, v_min (if either is NaN: the second operand); v_round (to
 // nearest even); v_add_lanes, v_max_lanes; v_load_f16, v_store_f16; v_swap_pairs, v_load_twice;
-// v_add_lanes4. Types are clang vectors, so + − · / and comparisons are operators; a
+// v_set_f16 (one half to all lanes); v_fold4, v_fold_quads. Types are clang vectors, so + − · / and comparisons are operators; a
 // comparison yields a vi of 0 and −1.
 //
 // No include guard: the includer's target decides what these become.
@@ -56,4 +56,11 @@ CK_INLINE vf v_load_i8(const int8_t *p) {
 CK_INLINE void v_store_i8(int8_t *p, vf x) {
     const vi8 result = __builtin_convertvector(__builtin_convertvector(v_round(x), vi), vi8);
     memcpy(p, &result, sizeof result);
+}
+
+/// The first n halves, zeros after them.
+CK_INLINE vf v_load_f16_n(const uint16_t *p, int64_t n) {
+    uint16_t halves[lanes] = {0};
+    memcpy(halves, p, (size_t)n * sizeof(uint16_t));
+    return v_load_f16(halves);
 }

@@ -31,8 +31,14 @@ static inline __m256 v_load_twice(const float *p) {
     const __m256i index = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
     return _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), index);
 }
-/// The four sums of the lanes of a, b, c and d.
-static inline void v_add_lanes4(__m256 a, __m256 b, __m256 c, __m256 d, float sums[4]) {
-    const __m256 x = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-    _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1)));
+static inline __m256 v_set_f16(uint16_t half) { return _mm256_cvtph_ps(_mm_set1_epi16((short)half)); }
+/// Four sums of 8 lanes left as two partial sums each: 128-bit part i is (part i of a, of b, of c, of d), each added up.
+static inline __m256 v_fold4(__m256 a, __m256 b, __m256 c, __m256 d) {
+    const __m256d ab = _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)));
+    const __m256d cd = _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d)));
+    return _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)), _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)));
+}
+/// The sums of the lanes of 8 vectors, from the folds of the first four and of the last four.
+static inline __m256 v_fold_quads(const __m256 quads[2]) {
+    return _mm256_add_ps(_mm256_permute2f128_ps(quads[0], quads[1], 0x20), _mm256_permute2f128_ps(quads[0], quads[1], 0x31));
 }

@@ -26,7 +26,8 @@ static inline float32x4_t v_load_twice(const float *p) {
     const float32x2_t half = vld1_f32(p);
     return vcombine_f32(vdup_lane_f32(half, 0), vdup_lane_f32(half, 1));
 }
-/// The four sums of the lanes of a, b, c and d.
-static inline void v_add_lanes4(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d, float sums[4]) {
-    vst1q_f32(sums, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));
-}
+static inline float32x4_t v_set_f16(uint16_t half) { return vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(half))); }
+/// The sums of the lanes of a, b, c and d.
+static inline float32x4_t v_fold4(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d) { return vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)); }
+/// With 4 lanes the fold of four vectors is complete.
+static inline float32x4_t v_fold_quads(const float32x4_t quads[1]) { return quads[0]; }

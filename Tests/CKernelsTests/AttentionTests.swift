@@ -152,10 +152,24 @@ private let rows = RowReference.attention.runnable
     ) throws {
         let row = try #require(ck_attention_row_at(reference.index)).pointee, format = ck_kv_format(rawValue: rawFormat)
         var problems: [Problem] = []
-        // Decoding: one token, every number of heads up to the transposed path, ranges around the block of 64 keys.
-        for heads in [1, 2, 3, 4, 5, 7, 8, 9] {
-            for range in [0..<1, 0..<63, 0..<64, 0..<65, 3..<100, 70..<71] {
-                problems.append(Problem(heads: heads, format: format, ranges: [range]))
+        // Decoding: one token, every number of heads up to where blocks are converted, ranges around the widest vector and the block of 64 keys.
+        for heads in 1...9 {
+            for range in [0..<1, 0..<15, 0..<16, 0..<17, 0..<63, 0..<64, 0..<65, 3..<100, 70..<71, 1..<200] {
+                problems.append(Problem(heads: heads, positions: 200, format: format, ranges: [range]))
+            }
+        }
+        // A few tokens: each its own range, one of them empty, and windows that begin after others end.
+        for ranges in [[0..<70, 0..<71], [0..<5, 90..<100], [0..<0, 3..<90], [66..<130, 67..<131, 68..<132], [0..<1, 0..<2, 0..<3, 0..<4, 0..<5]] {
+            for softcap in [Float(0), 4] {
+                problems.append(Problem(rows: ranges.count, heads: 1, positions: 140, format: format, softcap: softcap, ranges: ranges, spread: 3))
+            }
+        }
+        // Every kind of head size, with the widths of the register tiles and their ends.
+        for (headDim, valueDim) in [(32, 32), (64, 64), (96, 160), (128, 128), (256, 256)]
+            + (format == CK_KV_Q8_0 ? [] : [(8, 8), (16, 24), (40, 72), (80, 120), (248, 200)])
+        {
+            for heads in [1, 3, 4, 6] {
+                problems.append(Problem(heads: heads, headDim: headDim, valueDim: valueDim, format: format, ranges: [2..<91]))
             }
         }
         // Prefill: causal from an offset, then a sliding window, with caps, spread-out scores and head sizes off the vector width.
@@ -190,22 +204,24 @@ private let rows = RowReference.attention.runnable
             let parts = try windows.map { try problem.run(row, window: $0) }
             let accumulators = parts.flatMap(\.output), maxima = parts.flatMap(\.maximum), sums = parts.flatMap(\.sum)
             #expect(parts[2].maximum[heads] == -.infinity && parts[2].sum[heads] == 0)
-            var output = [Float](repeating: 77, count: 2 * heads * 43)
+            let rowStride = heads * 43 + 6
+            var output = [Float](repeating: 77, count: 2 * rowStride)
             accumulators.withUnsafeBufferPointer { accumulators in
                 maxima.withUnsafeBufferPointer { maxima in
                     sums.withUnsafeBufferPointer { sums in
                         output.withUnsafeMutableBufferPointer { out in
                             var args = ck_attention_merge_args(
-                                parts: 3, count: Int64(2 * heads), value_dim: 40, accumulators: accumulators.baseAddress,
-                                maximum: maxima.baseAddress,
-                                sum: sums.baseAddress, output: out.baseAddress, output_stride: 43)
+                                parts: 3, rows: 2, heads: Int64(heads), value_dim: 40, accumulators: accumulators.baseAddress,
+                                maximum: maxima.baseAddress, sum: sums.baseAddress, output: out.baseAddress,
+                                output_row_stride: Int64(rowStride), output_head_stride: 43)
                             merge(&args)
                         }
                     }
                 }
             }
-            let dense = output.enumerated().filter { $0.offset % 43 < 40 }.map(\.element)
-            #expect(output.enumerated().allSatisfy { $0.offset % 43 < 40 || $0.element == 77 })
+            let isResult = { (offset: Int) in offset % rowStride < heads * 43 && offset % rowStride % 43 < 40 }
+            let dense = output.enumerated().filter { isResult($0.offset) }.map(\.element)
+            #expect(output.enumerated().allSatisfy { isResult($0.offset) || $0.element == 77 })
             #expect(worst(dense, try problem.naive(row)) <= 4e-6)
         }
     }

@@ -65,7 +65,7 @@ private typealias Places = [(position: Int, slot: Int)]
 private func prompt(_ positions: Range<Int>, slot: Int = 0) -> Places { positions.map { ($0, slot) } }
 
 extension OpSample {
-    static let attentions: [OpSample] = formats + windowed + batches + [
+    static let attentions: [OpSample] = formats + windowed + batches + parts + [
         attention("softcap", Attention(heads: 4, keyValueHeads: 2, headDimension: 32, scale: 0.5, softcap: 4), [prompt(0..<20), prompt(20..<21)]),
         attention("no tokens", Attention(heads: 4, keyValueHeads: 2, headDimension: 32, scale: 0.5), [prompt(0..<3), []]),
         attention("heads of 12", Attention(heads: 2, keyValueHeads: 1, headDimension: 12, scale: 0.3), [prompt(0..<5)], isOnCPU: false),
@@ -101,10 +101,27 @@ extension OpSample {
         ]
     }
 
+    /// Caches long enough to be cut into parts that several threads attend to.
+    private static let parts: [OpSample] = cacheFormats.flatMap { format in
+        let grouped = Attention(heads: 9, keyValueHeads: 3, headDimension: 32, scale: 0.2), single = Attention(heads: 2, keyValueHeads: 1, headDimension: 64, scale: 0.1)
+        return [
+            attention(
+                "\(format) in parts", grouped, [prompt(0..<300), prompt(300..<301), prompt(301..<304), prompt(304..<320)], format, context: 330),
+            attention("\(format) one head in parts", single, [prompt(0..<600), prompt(191..<192), prompt(192..<193), prompt(600..<601)], format, context: 610),
+            attention(
+                "\(format) sequences of unequal length", grouped, [
+                    prompt(0..<290, slot: 1) + prompt(0..<2, slot: 0), [(290, 1), (2, 0)], [(0, 2), (291, 1), (292, 1), (3, 0)],
+                ], format, context: 330),
+            attention(
+                "\(format) a window in parts", Attention(heads: 2, keyValueHeads: 1, headDimension: 32, scale: 0.2, window: 200),
+                [prompt(0..<300), prompt(300..<301), prompt(301..<305)], format, context: 330),
+        ]
+    }
+
     private static func attention(
-        _ name: String, _ attention: Attention, _ runs: [Places], _ format: WeightFormat = .dense(.f32), isOnCPU: Bool = true
+        _ name: String, _ attention: Attention, _ runs: [Places], _ format: WeightFormat = .dense(.f32), isOnCPU: Bool = true, context: Int = 112
     ) -> OpSample {
-        let context = 112, slots = 3
+        let slots = 3
         return OpSample(name: "attention: " + name, isOnCPU: isOnCPU) {
             var generator = SeededGenerator(seed: UInt64(attention.headDimension + attention.heads))
             var builder = GraphBuilder(name: "sample")

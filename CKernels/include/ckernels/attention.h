@@ -47,16 +47,18 @@ typedef struct ck_attention_args {
 /// Scratch one call needs, the same for every row of the table.
 size_t ck_attention_scratch_bytes(int64_t rows, int64_t heads, int64_t head_dim, int64_t value_dim);
 
-/// Merges `parts` partial results of `count` (token, head) pairs into finished attention.
+/// Merges `parts` partial results of `rows` tokens by `heads` heads into finished attention.
 typedef struct ck_attention_merge_args {
     int64_t parts;
-    int64_t count;                 ///< rows · heads
+    int64_t rows;
+    int64_t heads;
     int64_t value_dim;
-    const float *accumulators;     ///< [parts][count][value_dim], dense
-    const float *maximum;          ///< [parts][count]
-    const float *sum;              ///< [parts][count]
-    float *output;                 ///< [count][value_dim] by the stride below; overwritten
-    int64_t output_stride;         ///< elements between pairs
+    const float *accumulators;     ///< [parts][rows][heads][value_dim], dense
+    const float *maximum;          ///< [parts][rows][heads]
+    const float *sum;              ///< [parts][rows][heads]
+    float *output;                 ///< [rows][heads][value_dim] by the strides below; overwritten
+    int64_t output_row_stride;     ///< elements between tokens
+    int64_t output_head_stride;    ///< elements between heads
 } ck_attention_merge_args;
 
 /// Stores one row of `n` floats in the cache's format (n a multiple of 32 for CK_KV_Q8_0). ck_kv_row_bytes says how many bytes it takes.

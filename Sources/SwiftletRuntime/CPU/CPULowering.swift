@@ -542,7 +542,8 @@ struct CPULowering {
 
     private mutating func lower(_ attention: Attention, _ node: Node) throws {
         let layout = try cacheLayout(node.inputs[1], node)
-        guard let kernel = try attentionKernels().attend else {
+        let row = try attentionKernels()
+        guard let kernel = row.attend, let merge = row.merge else {
             throw SwiftletError.unsupported(file: "kernels", place: "attention", reason: "is missing from this build", remedy: "Rebuild the package.")
         }
         checkPlaces(node, cache: node.inputs[1], positions: 3, slots: 4)
@@ -551,20 +552,24 @@ struct CPULowering {
         let out = slot(writing: node.outputs[0])
         let count = graph[node.inputs[0]].type.shape[0]
         let threads = pool.threadCount
-        let group = attention.heads / attention.keyValueHeads
+        let (heads, headDimension) = (attention.heads, attention.headDimension)
+        let tasks: @Sendable (Int) -> AttentionTasks = { AttentionTasks(rows: $0, keyValueHeads: attention.keyValueHeads, threads: threads) }
+        let partials = temporary { binding in
+            tasks(try count.resolved(binding)).partialResults(heads: heads) * (headDimension + 2) * MemoryLayout<Float>.stride
+        }
         emit(
-            scratchBytes: { _ in AttentionStep.scratchBytes(rows: AttentionStep.rowBlock, heads: group, headDimension: attention.headDimension) },
+            scratchBytes: { binding in
+                let rows = tasks(try count.resolved(binding)).rowsPerTask
+                return AttentionStep.scratchBytes(rows: rows, heads: heads / attention.keyValueHeads, headDimension: headDimension)
+            },
             { binder in
-                let rows = try binder.size(count)
-                let rowsPerTask = max(1, min(AttentionStep.rowBlock, rows))
-                let blocks = (rows + rowsPerTask - 1) / rowsPerTask
-                // A group that shares keys reads them once; it is only split while threads would stand idle.
-                let headsPerTask = blocks * attention.keyValueHeads >= 2 * threads || threads == 1 ? group : 1
+                let tasks = tasks(try binder.size(count))
                 return .attention(
                     AttentionStep(
-                        kernel: kernel, layout: try layout(binder), keys: binder.raw(keys), values: binder.raw(values), queries: binder.floats(queries),
-                        out: binder.floats(out), positions: binder.indices(positions), slots: binder.indices(sequences), rows: rows,
-                        heads: attention.heads, headsPerTask: headsPerTask, rowsPerTask: rowsPerTask, scale: attention.scale,
+                        kernel: kernel, merge: merge, layout: try layout(binder), keys: binder.raw(keys), values: binder.raw(values),
+                        queries: binder.floats(queries), out: binder.floats(out), positions: binder.indices(positions), slots: binder.indices(sequences),
+                        heads: heads, tasks: tasks, partials: binder.floats(partials),
+                        finished: try binder.counters(tasks.parts > 1 ? tasks.rows * attention.keyValueHeads : 0), scale: attention.scale,
                         softcap: attention.softcap ?? 0, window: attention.window ?? Int.max))
             })
     }

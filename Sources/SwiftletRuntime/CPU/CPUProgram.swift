@@ -1,5 +1,6 @@
 // The compiled form of a partition on the CPU, and the loop that runs it: every thread walks the same steps, sharing each step's tasks.
 import CKernels
+import Synchronization
 
 /// A lowered partition: slots and the makers of steps. Shared by all sessions; holds the packed weights.
 ///
@@ -71,6 +72,15 @@ final class StepBinder {
         let pointer = memory.base.bindMemory(to: Element.self, capacity: elements.count)
         pointer.initialize(from: elements, count: elements.count)
         return UnsafePointer(pointer)
+    }
+
+    /// Counters the tasks of one step share, zero at first, that live as long as the bound program.
+    func counters(_ count: Int) throws -> UnsafeMutablePointer<Atomic<Int>> {
+        let memory = try AlignedMemory(byteCount: max(1, count) * MemoryLayout<Atomic<Int>>.stride, purpose: "step counters")
+        tables.append(memory)
+        let pointer = memory.base.bindMemory(to: Atomic<Int>.self, capacity: max(1, count))
+        for index in 0..<max(1, count) { (pointer + index).initialize(to: Atomic(0)) }
+        return pointer
     }
 
     func floats(_ slot: SlotID) -> UnsafeMutablePointer<Float> { addresses[slot.index].assumingMemoryBound(to: Float.self) }

@@ -1,59 +1,11 @@
-// Positions and attention: angles computed once a run, heads rotated, keys and values stored in the cache, queries answered from it.
+// Attention: queries answered from the cache. A task is the query heads that share one key/value head, so that the cache is read once for all of them.
+//
+// Prompts are cut into blocks of tokens. A few tokens (decoding, several sequences at once, a speculated batch) would make too few tasks for the
+// threads, or tasks as unequal as the sequences are long: there the cache positions a sequence sees are cut into parts as well. Each part leaves an
+// unnormalised result, and whoever finishes the last part of a sequence merges them (Dao et al. 2023, "Flash-Decoding"). How many tasks there are is
+// fixed when sizes are bound; how many of them have work is known only by the positions of a run, and those without return at once.
 import CKernels
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Darwin)
-    import Darwin
-#endif
-
-/// cos and sin of every position's angles, `[t, dimensions]`: cos in the first half of a row, sin in the second.
-struct RotaryTableStep {
-    /// Radians a position for each pair, `[dimensions/2]`.
-    let frequencies: UnsafePointer<Double>
-    let magnitude: Double
-    let dimensions: Int
-    let positions: UnsafePointer<Int32>
-    let out: UnsafeMutablePointer<Float>
-    let tasks: RowTasks
-
-    var taskCount: Int { tasks.taskCount }
-
-    func execute(_ task: Int) {
-        let half = dimensions / 2
-        for row in tasks.rows(of: task) {
-            let target = out + row * dimensions
-            let position = Double(positions[row])
-            for pair in 0..<half {
-                // In Double: at position 100,000 a float angle has lost the digits its cosine depends on.
-                let angle = position * frequencies[pair]
-                target[pair] = Float(cos(angle) * magnitude)
-                target[pair + half] = Float(sin(angle) * magnitude)
-            }
-        }
-    }
-}
-
-/// Rotates the heads of each token.
-struct RotaryStep {
-    let kernel: RopeKernel
-    let x: UnsafePointer<Float>
-    let table: UnsafePointer<Float>
-    let heads: Int
-    let headDimension: Int
-    let dimensions: Int
-    let out: UnsafeMutablePointer<Float>
-    let tasks: RowTasks
-
-    var taskCount: Int { tasks.taskCount }
-
-    func execute(_ task: Int) {
-        for row in tasks.rows(of: task) {
-            let (angles, offset) = (table + row * dimensions, row * heads * headDimension)
-            kernel(x + offset, angles, angles + dimensions / 2, Int64(heads), Int64(headDimension), Int64(dimensions), out + offset)
-        }
-    }
-}
+import Synchronization
 
 /// The layout of a cache state `[slots, heads, context, headDim]`.
 struct CacheLayout {
@@ -68,32 +20,46 @@ struct CacheLayout {
     func offset(slot: Int, head: Int) -> Int { (slot * heads + head) * context * rowBytes }
 }
 
-/// Stores the rows of new tokens in the cache.
-struct CacheWriteStep {
-    let store: ck_kv_store_function
-    let layout: CacheLayout
-    let state: UnsafeMutableRawPointer
-    let x: UnsafePointer<Float>
-    let positions: UnsafePointer<Int32>
-    let slots: UnsafePointer<Int32>
-    let tasks: RowTasks
+/// How the work of one attention step is cut into tasks.
+struct AttentionTasks {
+    let rows: Int
+    let keyValueHeads: Int
+    /// Tokens of one task. When `parts` is not 0: most tokens of one task.
+    let rowsPerTask: Int
+    /// Parts a sequence's positions are cut into at most; 0 for a prompt, which is cut by tokens only.
+    let parts: Int
 
-    var taskCount: Int { tasks.taskCount }
+    /// Tokens a task of a prompt answers at once: each cache block is converted once for all of them.
+    static let rowBlock = 32
+    /// Tokens up to which positions are cut too.
+    static let fewRows = 16
+    /// Fewer positions than this cost less to read than to merge.
+    static let positionsPerPart = 96
 
-    func execute(_ task: Int) {
-        for row in tasks.rows(of: task) {
-            let (slot, position) = (Int(slots[row]), Int(positions[row]))
-            for head in 0..<layout.heads {
-                let source = x + (row * layout.heads + head) * layout.headDimension
-                store(source, Int64(layout.headDimension), state + layout.offset(slot: slot, head: head) + position * layout.rowBytes)
-            }
+    init(rows: Int, keyValueHeads: Int, threads: Int) {
+        self.rows = rows
+        self.keyValueHeads = keyValueHeads
+        if rows <= Self.fewRows {
+            rowsPerTask = max(1, rows)
+            // As many parts as threads share evenly whatever the number of heads; with many sequences heads are enough to even out.
+            parts = min(threads, max(1, 32 * threads / max(1, rows * keyValueHeads)))
+        } else {
+            // Four tasks a thread, or as many as blocks of eight tokens allow.
+            rowsPerTask = max(8, min(Self.rowBlock, rows * keyValueHeads / (4 * threads)))
+            parts = 0
         }
     }
+
+    var count: Int { parts > 0 ? rows * keyValueHeads * parts : keyValueHeads * ((rows + rowsPerTask - 1) / rowsPerTask) }
+
+    /// The (token, head, part) results that wait for merging.
+    func partialResults(heads: Int) -> Int { parts > 1 ? rows * heads * parts : 0 }
 }
 
-/// Attention of a block of tokens and the query heads of one key/value head (or some of them) a task.
+/// Attention of every token of a batch.
 struct AttentionStep {
     let kernel: @convention(c) (UnsafePointer<ck_attention_args>?) -> Void
+    let merge: @convention(c) (UnsafePointer<ck_attention_merge_args>?) -> Void
     let layout: CacheLayout
     let keys: UnsafeRawPointer
     let values: UnsafeRawPointer
@@ -101,74 +67,148 @@ struct AttentionStep {
     let out: UnsafeMutablePointer<Float>
     let positions: UnsafePointer<Int32>
     let slots: UnsafePointer<Int32>
-    let rows: Int
     let heads: Int
-    /// Query heads of one task: the whole group, or fewer when there are too few tasks for the threads.
-    let headsPerTask: Int
-    /// Tokens of one task.
-    let rowsPerTask: Int
+    let tasks: AttentionTasks
+    /// `tasks.partialResults` accumulators `[headDimension]`, then as many maxima, then as many sums.
+    let partials: UnsafeMutablePointer<Float>
+    /// One a (token, key/value head): finished parts of the run of tokens that starts there. Zero between runs.
+    let finished: UnsafeMutablePointer<Atomic<Int>>
     let scale: Float
     let softcap: Float
     /// Positions a token sees, itself included.
     let window: Int
 
-    /// Tokens a task answers at once in a prompt: each cache block is converted once for all of them.
-    static let rowBlock = 32
+    var taskCount: Int { tasks.count }
 
-    var headTasks: Int { heads / headsPerTask }
-    var taskCount: Int { headTasks * ((rows + rowsPerTask - 1) / rowsPerTask) }
+    private static let rangeBytes = (2 * AttentionTasks.rowBlock * MemoryLayout<Int32>.stride + 63) / 64 * 64
 
+    /// Scratch of a thread for tasks of up to `rows` tokens by `heads` heads.
     static func scratchBytes(rows: Int, heads: Int, headDimension: Int) -> Int {
-        let ranges = (2 * rowBlock * MemoryLayout<Int32>.stride + 63) / 64 * 64
-        return ranges + ck_attention_scratch_bytes(Int64(rows), Int64(heads), Int64(headDimension), Int64(headDimension))
+        rangeBytes + ck_attention_scratch_bytes(Int64(rows), Int64(heads), Int64(headDimension), Int64(headDimension))
     }
 
     func execute(_ task: Int, scratch: UnsafeMutableRawPointer) {
+        if tasks.parts > 0 { executePart(task, scratch) } else { executeBlock(task, scratch) }
+    }
+
+    /// A block of tokens of a prompt.
+    private func executeBlock(_ task: Int, _ scratch: UnsafeMutableRawPointer) {
         // Late tokens see most and cost most: handed out first, so that the short tasks even out the end.
-        let blocks = (rows + rowsPerTask - 1) / rowsPerTask
-        let block = blocks - 1 - task / headTasks
-        let firstHead = task % headTasks * headsPerTask
-        let head = firstHead / (heads / layout.heads)
-        let begins = scratch.assumingMemoryBound(to: Int32.self)
-        let ends = begins + Self.rowBlock
-        let rangeBytes = (2 * Self.rowBlock * MemoryLayout<Int32>.stride + 63) / 64 * 64
-        var row = block * rowsPerTask
-        let last = min(rows, row + rowsPerTask)
+        let blocks = (tasks.rows + tasks.rowsPerTask - 1) / tasks.rowsPerTask
+        let head = task % layout.heads
+        var row = (blocks - 1 - task / layout.heads) * tasks.rowsPerTask
+        let last = min(tasks.rows, row + tasks.rowsPerTask)
         while row < last {
-            // Tokens of one sequence share its cache; a batch of sequences changes slot from row to row.
-            let slot = slots[row]
-            var count = 0
-            while row + count < last && slots[row + count] == slot {
-                let end = positions[row + count] + 1
-                begins[count] = max(0, end - Int32(clamping: window))
-                ends[count] = end
-                count += 1
-            }
-            let offset = layout.offset(slot: Int(slot), head: head)
-            let element = (row * heads + firstHead) * layout.headDimension
-            var arguments = ck_attention_args()
-            arguments.queries = queries + element
-            arguments.query_row_stride = Int64(heads * layout.headDimension)
-            arguments.query_head_stride = Int64(layout.headDimension)
-            arguments.rows = Int64(count)
-            arguments.heads = Int64(headsPerTask)
-            arguments.head_dim = Int64(layout.headDimension)
-            arguments.value_dim = Int64(layout.headDimension)
-            arguments.keys = keys + offset
-            arguments.key_stride_bytes = layout.rowBytes
-            arguments.values = values + offset
-            arguments.value_stride_bytes = layout.rowBytes
-            arguments.kv_format = layout.format
-            arguments.kv_begin = UnsafePointer(begins)
-            arguments.kv_end = UnsafePointer(ends)
-            arguments.scale = scale
-            arguments.softcap = softcap
-            arguments.output = out + element
-            arguments.output_row_stride = Int64(heads * layout.headDimension)
-            arguments.output_head_stride = Int64(layout.headDimension)
-            arguments.scratch = scratch + rangeBytes
+            let count = runLength(from: row, to: last)
+            ranges(row, count, scratch)
+            var arguments = arguments(row, count, head, scratch)
             kernel(&arguments)
             row += count
         }
+    }
+
+    /// A part of the positions that a run of tokens of one sequence sees.
+    private func executePart(_ task: Int, _ scratch: UnsafeMutableRawPointer) {
+        let (item, part) = (task / tasks.parts, task % tasks.parts)
+        let (row, head) = (item / layout.heads, item % layout.heads)
+        if row > 0 && slots[row - 1] == slots[row] { return }  // belongs to the run before
+        let count = runLength(from: row, to: tasks.rows)
+        let seen = ranges(row, count, scratch)
+        let used = min(tasks.parts, max(1, seen.count / AttentionTasks.positionsPerPart))
+        if part >= used { return }
+        var arguments = arguments(row, count, head, scratch)
+        if used == 1 {
+            kernel(&arguments)
+            return
+        }
+        let span = ((seen.count + used - 1) / used + 15) / 16 * 16
+        clamp(count, to: seen.lowerBound + part * span..<seen.lowerBound + (part + 1) * span, scratch)
+        // The results of a run of tokens lie together, part after part.
+        let group = heads / layout.heads
+        let (first, pairs) = ((row * layout.heads + head * count) * group * tasks.parts, count * group)
+        let maxima = partials + tasks.partialResults(heads: heads) * layout.headDimension + first
+        let sums = maxima + tasks.partialResults(heads: heads)
+        let accumulators = partials + first * layout.headDimension
+        arguments.output = accumulators + part * pairs * layout.headDimension
+        arguments.output_row_stride = Int64(group * layout.headDimension)
+        arguments.output_head_stride = Int64(layout.headDimension)
+        arguments.partial_maximum = maxima + part * pairs
+        arguments.partial_sum = sums + part * pairs
+        kernel(&arguments)
+        guard finished[item].add(1, ordering: .acquiringAndReleasing).newValue == used else { return }
+        finished[item].store(0, ordering: .relaxed)
+        var results = ck_attention_merge_args()
+        results.parts = Int64(used)
+        results.rows = Int64(count)
+        results.heads = Int64(group)
+        results.value_dim = Int64(layout.headDimension)
+        results.accumulators = UnsafePointer(accumulators)
+        results.maximum = UnsafePointer(maxima)
+        results.sum = UnsafePointer(sums)
+        results.output = out + (row * heads + head * group) * layout.headDimension
+        results.output_row_stride = Int64(heads * layout.headDimension)
+        results.output_head_stride = Int64(layout.headDimension)
+        merge(&results)
+    }
+
+    /// Tokens of one sequence share its cache; a batch of sequences changes slot from row to row.
+    private func runLength(from row: Int, to last: Int) -> Int {
+        var end = row + 1
+        while end < last && slots[end] == slots[row] { end += 1 }
+        return end - row
+    }
+
+    /// Writes what each of `count` tokens sees to the scratch and returns what any of them sees.
+    @discardableResult
+    private func ranges(_ row: Int, _ count: Int, _ scratch: UnsafeMutableRawPointer) -> Range<Int> {
+        let begins = scratch.assumingMemoryBound(to: Int32.self), ends = begins + AttentionTasks.rowBlock
+        var (low, high) = (Int32.max, Int32(0))
+        for index in 0..<count {
+            let end = positions[row + index] + 1
+            begins[index] = max(0, end - Int32(clamping: window))
+            ends[index] = end
+            low = min(low, begins[index])
+            high = max(high, end)
+        }
+        return Int(low)..<Int(high)
+    }
+
+    /// Narrows the ranges in the scratch to a part.
+    private func clamp(_ count: Int, to part: Range<Int>, _ scratch: UnsafeMutableRawPointer) {
+        let begins = scratch.assumingMemoryBound(to: Int32.self), ends = begins + AttentionTasks.rowBlock
+        for index in 0..<count {
+            begins[index] = max(begins[index], Int32(part.lowerBound))
+            ends[index] = min(ends[index], Int32(part.upperBound))
+        }
+    }
+
+    /// Whole attention of `count` tokens from `row` on for one key/value head, ranges in the scratch.
+    private func arguments(_ row: Int, _ count: Int, _ head: Int, _ scratch: UnsafeMutableRawPointer) -> ck_attention_args {
+        let group = heads / layout.heads
+        let element = (row * heads + head * group) * layout.headDimension
+        let offset = layout.offset(slot: Int(slots[row]), head: head)
+        let begins = UnsafePointer(scratch.assumingMemoryBound(to: Int32.self))
+        var arguments = ck_attention_args()
+        arguments.queries = queries + element
+        arguments.query_row_stride = Int64(heads * layout.headDimension)
+        arguments.query_head_stride = Int64(layout.headDimension)
+        arguments.rows = Int64(count)
+        arguments.heads = Int64(group)
+        arguments.head_dim = Int64(layout.headDimension)
+        arguments.value_dim = Int64(layout.headDimension)
+        arguments.keys = keys + offset
+        arguments.key_stride_bytes = layout.rowBytes
+        arguments.values = values + offset
+        arguments.value_stride_bytes = layout.rowBytes
+        arguments.kv_format = layout.format
+        arguments.kv_begin = begins
+        arguments.kv_end = begins + AttentionTasks.rowBlock
+        arguments.scale = scale
+        arguments.softcap = softcap
+        arguments.output = out + element
+        arguments.output_row_stride = Int64(heads * layout.headDimension)
+        arguments.output_head_stride = Int64(layout.headDimension)
+        arguments.scratch = scratch + Self.rangeBytes
+        return arguments
     }
 }
