@@ -4,7 +4,9 @@
 
 #include "ckernels/attention.h"
 #include "ckernels/blocks.h"
+#include "ckernels/checksum.h"
 #include "ckernels/isa.h"
 #include "ckernels/linear.h"
+#include "ckernels/panels.h"
 #include "ckernels/peak.h"
 #include "ckernels/vector.h"
