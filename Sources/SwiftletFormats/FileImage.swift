@@ -8,7 +8,8 @@ final class FileImage: @unchecked Sendable {
     /// The path, or the name the caller gave to bytes in memory: what error messages say.
     let name: String
     let bytes: UnsafeRawBufferPointer
-    private let mapping: MappedFile?
+    /// The file, nil for bytes in memory.
+    let mapping: MappedFile?
 
     init(path: String) throws {
         let file = try MappedFile(path: path)

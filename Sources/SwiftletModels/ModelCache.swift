@@ -35,13 +35,7 @@ public struct ModelCache: Sendable {
 
     /// The cache at `root`, or where the environment variable `SWIFTLET_CACHE` says, or `~/.cache/swiftlet`.
     public init(root: URL? = nil) {
-        if let root {
-            self.root = root
-        } else if let named = ProcessInfo.processInfo.environment["SWIFTLET_CACHE"], !named.isEmpty {
-            self.root = URL(fileURLWithPath: named, isDirectory: true)
-        } else {
-            self.root = FileManager.default.homeDirectoryForCurrentUser.appendingPathComponent(".cache/swiftlet", isDirectory: true)
-        }
+        self.root = root ?? URL(fileURLWithPath: CacheFolder.path, isDirectory: true)
     }
 
     /// The models in the cache, by name. An absent folder holds none; throws `SwiftletError.io` when the folder cannot be read.

@@ -12,8 +12,8 @@ package final class AlignedMemory: @unchecked Sendable {
     package let bytes: UnsafeMutableRawBufferPointer
     private let isMapped: Bool
 
-    /// From here on memory is mapped on its own.
-    private static let mappedThreshold = 1 << 20
+    /// From here on memory is mapped on its own: a cache of keys has such a piece a layer, and most of it may never be touched.
+    private static let mappedThreshold = 1 << 17
 
     /// Allocates `byteCount` bytes. `hugePages` spares address translation on long reads, for memory that will be filled completely.
     /// Throws `SwiftletError.outOfMemory` when the system has none.

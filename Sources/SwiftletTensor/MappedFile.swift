@@ -12,6 +12,8 @@ public final class MappedFile: @unchecked Sendable {
     public let path: String
     public let byteCount: Int
     package let base: UnsafeRawPointer
+    /// What the file system knew of the file when it was opened.
+    package let identity: FileIdentity
 
     /// Maps the whole file. Throws `SwiftletError.io` when it cannot be opened, is empty or cannot be mapped.
     public init(path: String) throws {
@@ -37,6 +39,7 @@ public final class MappedFile: @unchecked Sendable {
         self.path = path
         self.byteCount = length
         self.base = UnsafeRawPointer(address)
+        identity = FileIdentity(information)
     }
 
     deinit { munmap(UnsafeMutableRawPointer(mutating: base), byteCount) }
@@ -44,14 +47,37 @@ public final class MappedFile: @unchecked Sendable {
     /// All bytes of the file. The pointer is valid while the object lives.
     package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: byteCount) }
 
-    /// Gives the pages of `range` (bytes) back to the system; they are read again from the file when touched.
+    /// Gives the pages that `range` (bytes) touches back to the system; they are read again from the file when touched.
     package func release(_ range: Range<Int>) {
+        guard !range.isEmpty else { return }
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-        let first = (range.lowerBound + page - 1) / page * page
-        let last = range.upperBound / page * page
-        guard first < last else { return }
-        madvise(UnsafeMutableRawPointer(mutating: base + first), last - first, MADV_DONTNEED)
+        let first = range.lowerBound / page * page
+        madvise(UnsafeMutableRawPointer(mutating: base + first), range.upperBound - first, MADV_DONTNEED)
     }
 
     private static func lastReason(_ action: String) -> String { "\(action): \(String(cString: strerror(errno)))" }
+}
+
+/// What tells a file from what it was before: any write to it, and any other file in its place, changes one of these.
+///
+/// The change time is the one that no program sets: copying a file with its modification time, or setting that back, does not hide a change.
+package struct FileIdentity: Sendable, Equatable {
+    package let byteCount: Int
+    package let inode: UInt64
+    /// Nanoseconds since 1970.
+    package let modified: Int64
+    package let changed: Int64
+
+    init(_ information: stat) {
+        func nanoseconds(_ time: timespec) -> Int64 { Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_nsec) }
+        byteCount = Int(information.st_size)
+        inode = UInt64(information.st_ino)
+        #if os(Linux) || os(Android)
+            modified = nanoseconds(information.st_mtim)
+            changed = nanoseconds(information.st_ctim)
+        #else
+            modified = nanoseconds(information.st_mtimespec)
+            changed = nanoseconds(information.st_ctimespec)
+        #endif
+    }
 }

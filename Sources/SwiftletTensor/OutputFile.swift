@@ -4,21 +4,21 @@
 #elseif canImport(Darwin)
     import Darwin
 #endif
-import SwiftletTensor
 
 /// A file being written. Without `commit()` the temporary file is deleted with the object and the final name stays as it was.
-final class OutputFile {
+package final class OutputFile {
     private let path: String
     private let temporaryPath: String
     private let descriptor: Int32
     private var buffer: [UInt8] = []
     private var committed = false
     /// Bytes written so far, those still in the buffer included.
-    private(set) var offset = 0
+    package private(set) var offset = 0
 
     private static let bufferBytes = 1 << 20
 
-    init(path: String) throws {
+    /// Creates the temporary file. Throws `SwiftletError.io`.
+    package init(path: String) throws {
         self.path = path
         temporaryPath = "\(path).partial-\(getpid())-\(String(UInt32.random(in: .min ... .max), radix: 16))"
         descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
@@ -34,24 +34,27 @@ final class OutputFile {
         if !committed { unlink(temporaryPath) }
     }
 
-    func write(_ bytes: UnsafeRawBufferPointer) throws {
+    package func write(_ bytes: UnsafeRawBufferPointer) throws {
         offset += bytes.count
         if buffer.count + bytes.count > Self.bufferBytes { try flush() }
         if bytes.count > Self.bufferBytes { try writeAll(bytes) } else { buffer.append(contentsOf: bytes) }
     }
 
-    func write(_ bytes: [UInt8]) throws { try bytes.withUnsafeBytes { try write($0) } }
+    package func write(_ bytes: [UInt8]) throws { try bytes.withUnsafeBytes { try write($0) } }
 
     /// Zeros up to the next multiple of `alignment`.
-    func pad(to alignment: Int) throws {
+    package func pad(to alignment: Int) throws {
         let rest = offset % alignment
         if rest != 0 { try write([UInt8](repeating: 0, count: alignment - rest)) }
     }
 
-    /// Writes what is left to the disk and gives the file its final name, replacing one that is there.
-    func commit() throws {
+    /// Writes what is left and gives the file its final name, replacing one that is there.
+    ///
+    /// `synchronised` waits until the bytes are on the disk, so that a crash of the machine leaves the old file or the new one. Without it the
+    /// name may come back with bytes missing: only for files whose reader checks every byte.
+    package func commit(synchronised: Bool = true) throws {
         try flush()
-        guard fsync(descriptor) == 0, rename(temporaryPath, path) == 0 else { throw failure("cannot be completed") }
+        guard !synchronised || fsync(descriptor) == 0, rename(temporaryPath, path) == 0 else { throw failure("cannot be completed") }
         committed = true
     }
 

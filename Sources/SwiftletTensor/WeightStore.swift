@@ -60,8 +60,13 @@ public struct WeightStore: @unchecked Sendable {
         try withExtendedLifetime(owner) { try body(bytes) }
     }
 
-    /// Lets the system drop the mapped pages: called once a backend holds its own packed copy.
-    package func releasePages() {
-        if let mapping { mapping.file.release(mapping.range) }
+    /// The file the bytes are mapped from and their place in it, nil for bytes in memory.
+    package var source: (file: MappedFile, range: Range<Int>)? { mapping }
+
+    /// Lets the system drop the mapped pages of `part` (nil: all): called once a backend holds its own packed copy.
+    package func releasePages(_ part: Range<Int>? = nil) {
+        guard let mapping else { return }
+        let part = part ?? 0..<mapping.range.count
+        mapping.file.release(mapping.range.lowerBound + part.lowerBound..<mapping.range.lowerBound + part.upperBound)
     }
 }

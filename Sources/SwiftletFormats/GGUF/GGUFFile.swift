@@ -36,6 +36,8 @@ public struct GGUFFile: Sendable {
     public let metadata: GGUFMetadata
     /// The tensors of all parts in file order.
     public let tensors: [GGUFTensor]
+    /// The files of the parts in order; none for a model in memory.
+    package let files: [MappedFile]
     private let indices: [String: Int]
 
     /// Opens a model. For one part of a split model (`-00001-of-0000N.gguf`) all parts beside it are opened.
@@ -63,6 +65,7 @@ public struct GGUFFile: Sendable {
         alignment = first.alignment
         metadata = first.metadata
         tensors = parts.flatMap(\.contents.tensors)
+        files = (parts.isEmpty ? [first] : parts.map(\.contents)).compactMap(\.file)
         var indices: [String: Int] = [:]
         for (index, tensor) in tensors.enumerated() {
             guard indices.updateValue(index, forKey: tensor.name) == nil else {

@@ -18,6 +18,8 @@ struct GGUFParser {
         let alignment: Int
         let metadata: GGUFMetadata
         let tensors: [GGUFTensor]
+        /// The file all this was read from, nil for bytes in memory.
+        let file: MappedFile?
     }
 
     /// ggml's own limit: no tensor has more dimensions.
@@ -44,7 +46,7 @@ struct GGUFParser {
         let metadata = try pairs(count: pairCount)
         let alignment = try alignment(metadata)
         let infos = try tensorInfos(count: tensorCount, alignment: alignment)
-        return Contents(version: version, alignment: alignment, metadata: metadata, tensors: try place(infos, alignment: alignment))
+        return Contents(version: version, alignment: alignment, metadata: metadata, tensors: try place(infos, alignment: alignment), file: image.mapping)
     }
 
     private mutating func header() throws -> Int {

@@ -20,6 +20,8 @@ public final class LanguageModel: Sendable {
     public let loadMilliseconds: Double
     /// The longest context sessions may ask for.
     public let context: Int
+    /// Where the packed weights came from.
+    public let weightCache: WeightCacheUse
 
     package let compiled: CompiledGraph
     package let io: LanguageInputs
@@ -51,12 +53,16 @@ public final class LanguageModel: Sendable {
         threads = options.threads ?? Machine.current().recommendedThreads
         let pool = try ThreadPool(threadCount: threads)
         let graph = try Architectures.graph(of: file, hyperparameters: hyperparameters, cache: options.cacheType.format)
+        let panels = options.usesWeightCache && makeBackends == nil ? PanelCache(
+            files: file.files, folder: WeightCacheFolder(path: options.weightCacheFolder).path, pool: pool,
+            minimumBytes: options.weightCacheMinimumBytes) : nil
         let backends =
             try makeBackends?(pool, instructionSet.usableMask)
             ?? BackendSet([
-                CPUBackend(pool: pool, isa: instructionSet.usableMask, activation: options.activations == .int8 ? .int8 : .int15)
+                CPUBackend(pool: pool, isa: instructionSet.usableMask, activation: options.activations == .int8 ? .int8 : .int15, panels: panels)
             ])
         compiled = try CompiledGraph(passes.run(graph), backends: backends)
+        weightCache = panels?.finish() ?? .unused
         io = try LanguageInputs(compiled.graph)
         vocabularyCount = compiled.graph[io.logits].type.shape.last?.fixed ?? 0
         guard tokenizer.count <= vocabularyCount else {

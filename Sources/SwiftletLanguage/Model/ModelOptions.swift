@@ -13,6 +13,12 @@ public struct ModelOptions: Sendable {
     public var context: Int?
     /// How activations of quantised layers are rounded.
     public var activations: Activations
+    /// Whether packed weights are kept on disk, mapped at the next start and shared by processes. Small models never are.
+    public var usesWeightCache: Bool
+    /// The folder for them; nil for `packed` in the cache (`SWIFTLET_CACHE`, or `~/.cache/swiftlet`).
+    public var weightCacheFolder: String?
+    /// From how many bytes of packed weights on they are kept.
+    package var weightCacheMinimumBytes = PanelCache.minimumBytes
 
     /// The storage of the key/value cache.
     public enum CacheType: String, Sendable, CaseIterable {
@@ -37,12 +43,15 @@ public struct ModelOptions: Sendable {
     }
 
     public init(
-        threads: Int? = nil, instructionSet: InstructionSet? = nil, cacheType: CacheType = .f16, context: Int? = nil, activations: Activations = .int15
+        threads: Int? = nil, instructionSet: InstructionSet? = nil, cacheType: CacheType = .f16, context: Int? = nil, activations: Activations = .int15,
+        usesWeightCache: Bool = true, weightCacheFolder: String? = nil
     ) {
         self.threads = threads
         self.instructionSet = instructionSet
         self.cacheType = cacheType
         self.context = context
         self.activations = activations
+        self.usesWeightCache = usesWeightCache
+        self.weightCacheFolder = weightCacheFolder
     }
 }

@@ -9,6 +9,8 @@ package struct CPUBackend: Backend {
     /// How activations of quantised layers are rounded.
     package let activation: ActivationPrecision
     let pool: ThreadPool
+    /// Where packed weights are kept between runs; nil packs them anew.
+    let panels: PanelCache?
 
     /// What a quantised weight is multiplied with.
     package enum ActivationPrecision: Sendable {
@@ -25,10 +27,11 @@ package struct CPUBackend: Backend {
         }
     }
 
-    package init(pool: ThreadPool, isa: UInt32, activation: ActivationPrecision = .int15) {
+    package init(pool: ThreadPool, isa: UInt32, activation: ActivationPrecision = .int15, panels: PanelCache? = nil) {
         self.pool = pool
         self.isa = isa
         self.activation = activation
+        self.panels = panels
     }
 
     package func preference(for node: Node, in graph: Graph) -> Int {

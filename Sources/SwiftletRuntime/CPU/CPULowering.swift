@@ -163,7 +163,7 @@ struct CPULowering {
             try lower(node, vector)
             for input in node.inputs { readersLeft[root(input), default: 0] -= 1 }
         }
-        for (_, matrix) in packed { owners.append(matrix.memory) }
+        for (_, matrix) in packed { owners.append(matrix.owner) }
         let name = "\(graph.name) nodes \(partition.nodes)"
         return CPUProgram(name: name, pool: pool, slots: slots, steps: steps, checks: checks, owners: owners)
     }
@@ -233,6 +233,9 @@ struct CPULowering {
 
     private mutating func lowerEmbedding(_ node: Node, _ vector: VectorKernels) throws {
         let table = graph[node.inputs[0]]
+        if let weight = table.weight, let type = ck_weight_type(weight.format), ck_panel_is_exact(type), isMultiplied(node.inputs[0]) {
+            return try lowerEmbedding(node, from: try matrix(node.inputs[0]))
+        }
         guard let weight = table.weight, let decoder = RowDecoder(weight.format, vector: vector), let rowBytes = weight.format.rowBytes(elements: weight.shape[1])
         else {
             throw SwiftletError.unsupported(
@@ -247,6 +250,27 @@ struct CPULowering {
                 EmbeddingStep(
                     table: binder.raw(source), rowBytes: rowBytes, decoder: decoder, ids: binder.indices(ids), width: width, out: binder.floats(out),
                     tasks: RowTasks(count: try binder.product(count), elementsPerRow: width)))
+        }
+    }
+
+    /// Whether a matrix product of this partition packs the weight.
+    private func isMultiplied(_ weight: ValueID) -> Bool {
+        graph.nodes[partition.nodes].contains { node in
+            if case .linear(let linear) = node.op { node.inputs[1...linear.weightCount].contains(weight) } else { false }
+        }
+    }
+
+    /// An embedding whose table is also multiplied with (a tied head): its rows are read out of the panels, so the file's copy is never touched.
+    private mutating func lowerEmbedding(_ node: Node, from matrix: PackedMatrix) throws {
+        check(node, operand: 1, limit: Dimension(matrix.rows))
+        let (ids, out) = (slot(reading: node.inputs[1]), slot(writing: node.outputs[0]))
+        let count = graph[node.inputs[1]].type.shape
+        emit { binder in
+            .embedding(
+                EmbeddingStep(
+                    table: matrix.panels, rowBytes: matrix.panelBytes, decoder: .panel(matrix.format), ids: binder.indices(ids),
+                    width: matrix.columns, out: binder.floats(out),
+                    tasks: RowTasks(count: try binder.product(count), elementsPerRow: matrix.columns)))
         }
     }
 
@@ -300,7 +324,8 @@ struct CPULowering {
         guard let weight = graph[value].weight else {
             throw SwiftletError.invalidGraph(node: graph[value].name, reason: "is no weight", remedy: "Multiply by a constant matrix.")
         }
-        let matrix = try PackedMatrix(weight, name: graph[value].name, pool: pool)
+        let name = graph[value].name
+        let matrix = try backend.panels?.matrix(weight, name: name) ?? PackedMatrix(weight, name: name, pool: pool)
         packed[value] = matrix
         return matrix
     }
@@ -446,7 +471,7 @@ struct CPULowering {
                             file: "kernels", place: node.name, reason: "no kernel multiplies this format", remedy: "Rebuild the package.")
                     }
                     let bound = LinearTarget(
-                        kernel: kernel, panels: UnsafeRawPointer(target.matrix.memory.base), panelBytes: target.matrix.panelBytes,
+                        kernel: kernel, panels: target.matrix.panels, panelBytes: target.matrix.panelBytes,
                         panelCount: target.matrix.panelCount, features: target.matrix.rows, bias: target.bias.map { UnsafePointer(binder.floats($0)) },
                         activations: binder.raw(target.activations), activationRowBytes: target.activationRowBytes,
                         out: binder.floats(target.out),

@@ -6,6 +6,8 @@ enum RowDecoder {
     case copy
     case widen(WidenKernel)
     case block(@convention(c) (UnsafeRawPointer?, UnsafeMutablePointer<Float>?, Int64) -> Void)
+    /// The table is packed: a row is one of the CK_PANEL_ROWS of a panel.
+    case panel(ck_panel_format)
 
     init?(_ format: WeightFormat, vector: VectorKernels) {
         switch format {
@@ -20,9 +22,10 @@ enum RowDecoder {
     }
 }
 
-/// `out[i] = table[ids[i]]`, decoded from the file's own format: only the rows that occur are ever touched.
+/// `out[i] = table[ids[i]]`, decoded from the file's own format or from panels: only the rows that occur are ever touched.
 struct EmbeddingStep {
     let table: UnsafeRawPointer
+    /// Bytes of a row, or of a panel.
     let rowBytes: Int
     let decoder: RowDecoder
     let ids: UnsafePointer<Int32>
@@ -34,12 +37,14 @@ struct EmbeddingStep {
 
     func execute(_ task: Int) {
         for row in tasks.rows(of: task) {
-            let source = table + Int(ids[row]) * rowBytes
-            let target = out + row * width
+            let (id, target) = (Int(ids[row]), out + row * width)
             switch decoder {
-            case .copy: UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: rowBytes)
-            case .widen(let kernel): kernel(source.assumingMemoryBound(to: UInt16.self), Int64(width), target)
-            case .block(let kernel): kernel(source, target, Int64(width))
+            case .copy: UnsafeMutableRawPointer(target).copyMemory(from: table + id * rowBytes, byteCount: rowBytes)
+            case .widen(let kernel): kernel((table + id * rowBytes).assumingMemoryBound(to: UInt16.self), Int64(width), target)
+            case .block(let kernel): kernel(table + id * rowBytes, target, Int64(width))
+            case .panel(let format):
+                let (panel, place) = id.quotientAndRemainder(dividingBy: Int(CK_PANEL_ROWS))
+                ck_panel_read_row(format, table + panel * rowBytes, Int64(place), Int64(width), target)
             }
         }
     }
