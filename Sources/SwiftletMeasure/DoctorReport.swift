@@ -16,6 +16,9 @@ public struct DoctorReport: Sendable, Codable {
     /// Folder of the model cache.
     public let cacheFolder: String
     public let models: [ModelCache.Entry]
+    /// Folder of packed weights, and what is in it.
+    public let packedWeightsFolder: String
+    public let packedWeights: [WeightCacheFolder.Entry]
     public let findings: [Finding]
 
     /// Examines this machine; takes about a second.
@@ -26,13 +29,14 @@ public struct DoctorReport: Sendable, Codable {
         let configuration = LinearAlgebra.configuration
         let models = try cache.entries()
         let threads = machine.recommendedThreads
+        let packed = WeightCacheFolder(path: cache.root.appendingPathComponent("packed").path)
         // The process's own memory first: the measurement takes a large buffer.
         let process = ProcessMemory.current()
         return DoctorReport(
             machine: machine, threads: threads, process: process,
             bandwidth: try PeakMeasurement.memoryBandwidth(on: machine, threads: threads),
             peaks: try PeakMeasurement.peakRates(threads: threads), linearAlgebra: configuration, cacheFolder: cache.root.path,
-            models: models,
+            models: models, packedWeightsFolder: packed.path, packedWeights: packed.entries(),
             findings: Finding.all(machine, configuration, modelCount: models.count))
     }
 
@@ -86,6 +90,8 @@ public struct DoctorReport: Sendable, Codable {
         for model in models {
             lines.append("  \(model.name)  \(mebibytes(model.byteCount))  \(URL(fileURLWithPath: model.path).lastPathComponent)")
         }
+        let packedBytes = packedWeights.reduce(0) { $0 + $1.byteCount }
+        lines.append("Packed weights in \(packedWeightsFolder): \(mebibytes(packedBytes)) of \(packedWeights.count) models")
         lines.append("")
         if !findings.contains(where: { $0.severity != .note }) { lines.append("Nothing is wrong.") }
         for finding in findings { lines.append("\(finding.severity.rawValue.capitalized): \(finding.what).\n  \(finding.remedy)") }
