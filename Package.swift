@@ -25,7 +25,7 @@ let package = Package(
         .target(name: "SwiftletGraph", dependencies: ["SwiftletTensor"]),
         .target(name: "SwiftletFormats", dependencies: ["SwiftletGraph"]),
         .target(name: "SwiftletRuntime", dependencies: ["SwiftletGraph", "CKernels"]),
-        .target(name: "SwiftletLanguage", dependencies: ["SwiftletRuntime", "SwiftletFormats"]),
+        .target(name: "SwiftletLanguage", dependencies: ["SwiftletRuntime", "SwiftletFormats", "CKernels"]),
 
         // OpenBLAS and LAPACKE as the system has them; the constructor that puts OpenBLAS on the right core; the one room that calls them.
         .systemLibrary(

@@ -23,11 +23,18 @@ public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral, Expres
         public let factor: Int
     }
 
-    public init(_ constant: Int) { self.init(constant: constant, factors: [:]) }
+    /// The two simple forms are built directly: loading a model makes and compares thousands of them.
+    public init(_ constant: Int) {
+        self.constant = constant
+        terms = []
+    }
     public init(integerLiteral value: Int) { self.init(value) }
     /// A symbol alone: `["tokens", 64]` is a shape.
     public init(stringLiteral name: String) { self.init(Symbol(name)) }
-    public init(_ symbol: Symbol) { self.init(constant: 0, factors: [symbol: 1]) }
+    public init(_ symbol: Symbol) {
+        constant = 0
+        terms = [Term(symbol: symbol, factor: 1)]
+    }
 
     private init(constant: Int, factors: [Symbol: Int]) {
         self.constant = constant

@@ -21,6 +21,9 @@ enum {
 /// The features of the CPU and the operating system this process runs on. Costs a few CPUID instructions: call once and keep the result.
 uint32_t ck_isa_detect(void);
 
+/// Asks for the cache line at `address` ahead of its use. Any address may be given: a wrong one costs nothing but the request.
+static inline void ck_prefetch(const void *address) { __builtin_prefetch(address); }
+
 /// Tells the core that this thread is polling: spares power and the other hyper-thread.
 static inline void ck_cpu_relax(void) {
 #if defined(__x86_64__)

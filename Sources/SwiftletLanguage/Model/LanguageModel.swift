@@ -47,12 +47,25 @@ public final class LanguageModel: Sendable {
         let clock = ContinuousClock()
         let start = clock.now
         let hyperparameters = try Hyperparameters(file, context: options.context)
-        tokenizer = try Tokenizer.load(from: file)
-        chatTemplate = try file.metadata.string("tokenizer.chat_template").map { try ChatTemplate(source: $0, name: "\(file.path): chat template") }
         instructionSet = try options.instructionSet ?? InstructionSet.resolve(nil)
         threads = options.threads ?? Machine.current().recommendedThreads
         let pool = try ThreadPool(threadCount: threads)
-        let graph = try Architectures.graph(of: file, hyperparameters: hyperparameters, cache: options.cacheType.format)
+        // Two halves of the work that know nothing of each other, on a thread each where there are two.
+        var texts = Result<(Tokenizer, ChatTemplate?), any Error>.failure(CancellationError())
+        var graphs = Result<Graph, any Error>.failure(CancellationError())
+        pool.forEach(2) { half in
+            if half == 0 {
+                texts = Result { (try Tokenizer.load(from: file), try Self.chatTemplate(of: file)) }
+            } else {
+                graphs = Result {
+                    try passes.run(Architectures.graph(of: file, hyperparameters: hyperparameters, cache: options.cacheType.format))
+                }
+            }
+        }
+        (tokenizer, chatTemplate) = try texts.get()
+        let graph = try graphs.get()
+        // What the tables were built from is not looked at again.
+        for file in file.files { file.release(0..<file.byteCount) }
         let panels = options.usesWeightCache && makeBackends == nil ? PanelCache(
             files: file.files, folder: WeightCacheFolder(path: options.weightCacheFolder).path, pool: pool,
             minimumBytes: options.weightCacheMinimumBytes) : nil
@@ -61,8 +74,9 @@ public final class LanguageModel: Sendable {
             ?? BackendSet([
                 CPUBackend(pool: pool, isa: instructionSet.usableMask, activation: options.activations == .int8 ? .int8 : .int15, panels: panels)
             ])
-        compiled = try CompiledGraph(passes.run(graph), backends: backends)
+        compiled = try CompiledGraph(graph, backends: backends)
         weightCache = panels?.finish() ?? .unused
+        for file in file.files { file.release(0..<file.byteCount) }
         io = try LanguageInputs(compiled.graph)
         vocabularyCount = compiled.graph[io.logits].type.shape.last?.fixed ?? 0
         guard tokenizer.count <= vocabularyCount else {
@@ -76,6 +90,10 @@ public final class LanguageModel: Sendable {
         self.hyperparameters = hyperparameters
         runner = InferenceThread()
         loadMilliseconds = (clock.now - start) / .milliseconds(1)
+    }
+
+    private static func chatTemplate(of file: GGUFFile) throws -> ChatTemplate? {
+        try file.metadata.string("tokenizer.chat_template").map { try ChatTemplate(source: $0, name: "\(file.path): chat template") }
     }
 
     /// The graph as it runs, after the passes.

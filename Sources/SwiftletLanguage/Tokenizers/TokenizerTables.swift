@@ -112,6 +112,7 @@ final class TokenizerTables: Sendable {
                 }
             }
         }
+        table.finish()
         return table
     }
 

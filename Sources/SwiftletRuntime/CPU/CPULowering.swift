@@ -125,12 +125,23 @@ struct CPULowering {
     private mutating func boundarySlot(_ value: ValueID) -> SlotID {
         let slot: SlotID
         if let weight = graph[value].weight, let base = weight.store.bytes.baseAddress {
-            slot = add(Slot(home: .constant(base), byteCount: { _ in 0 }))
+            slot = add(Slot(home: .constant(resident(weight) ?? base), byteCount: { _ in 0 }))
         } else {
             slot = add(Slot(home: .boundary(value), byteCount: { _ in 0 }))
         }
         slotOfValue[value] = slot
         return slot
+    }
+
+    /// A copy of a vector that is in a mapped file: norms and biases are small and lie between large tensors, whose pages would come with them.
+    /// Nil for other weights, and when there is no memory: the bytes in the file do as well.
+    private mutating func resident(_ weight: Weight) -> UnsafeRawPointer? {
+        guard weight.shape.rank == 1, weight.store.source != nil,
+            let memory = try? AlignedMemory(byteCount: weight.store.byteCount, purpose: "vector")
+        else { return nil }
+        weight.store.withBytes { memory.bytes.copyMemory(from: $0) }
+        owners.append(memory)
+        return UnsafeRawPointer(memory.base)
     }
 
     /// A slot for something the graph does not know, such as rounded activations.
