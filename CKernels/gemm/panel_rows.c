@@ -20,23 +20,21 @@ bool ck_panel_is_exact(ck_weight_type type) {
 static void read_bytes(ck_panel_format format, const uint8_t *panel, int64_t row, int64_t k, float *output) {
     const size_t block_bytes = ck_panel_block_bytes(format), quant_offset = ck_panel_quant_offset(format);
     const float factor = ((const float *)(const void *)panel)[row];
-    const bool has_minimum = ck_panel_has_minimum(format);
     const int zero = ck_panel_zero(format);
     const uint8_t *block = panel + ck_panel_header_bytes;
     for (int64_t start = 0; start < k; start += CK_BLOCK, block += block_bytes) {
         const uint16_t *halves = (const uint16_t *)(const void *)block;
         const uint8_t *lines = block + quant_offset + 4 * row;
-        const float scale = ck_half_to_float(halves[row]), minimum = has_minimum ? ck_half_to_float(halves[CK_PANEL_ROWS + row]) : 0;
+        const float scale = ck_half_to_float(halves[row]);
         const int64_t count = k - start < CK_BLOCK ? k - start : CK_BLOCK;
         for (int64_t i = 0; i < count; i++) {
-            const int u = lines[64 * (i / 4) + i % 4];
-            output[start + i] = has_minimum ? factor * (scale * (float)u + minimum) : factor * (scale * (float)(u - zero));
+            output[start + i] = factor * (scale * (float)(lines[64 * (i / 4) + i % 4] - zero));
         }
     }
 }
 
 void ck_panel_read_row(ck_panel_format format, const void *panel, int64_t row, int64_t k, float *output) {
-    if (format == CK_PANEL_Q8 || format == CK_PANEL_Q8M) {
+    if (format == CK_PANEL_Q8) {
         read_bytes(format, panel, row, k, output);
         return;
     }
