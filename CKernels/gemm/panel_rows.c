@@ -16,29 +16,32 @@ bool ck_panel_is_exact(ck_weight_type type) {
     return reader && reader->exact_scales;
 }
 
-// One row of an 8-bit panel with one scale a block: 4 bytes of every line.
-static void read_bytes(ck_panel_format format, const uint8_t *panel, int64_t row, int64_t k, float *output) {
-    const size_t block_bytes = ck_panel_block_bytes(format), quant_offset = ck_panel_quant_offset(format);
+// One row of an integer panel, block by block; inlined for each format, so that its planes' shifts and masks are constants.
+static inline __attribute__((always_inline)) void read_numbers(ck_panel_format format, const uint8_t *panel, int64_t row, int64_t k, float *output) {
+    const int parts = ck_panel_parts(format), width = CK_BLOCK / parts;
     const float factor = ((const float *)(const void *)panel)[row];
-    const int zero = ck_panel_zero(format);
     const uint8_t *block = panel + ck_panel_header_bytes;
-    for (int64_t start = 0; start < k; start += CK_BLOCK, block += block_bytes) {
+    for (int64_t start = 0; start < k; start += CK_BLOCK, block += ck_panel_block_bytes(format)) {
         const uint16_t *halves = (const uint16_t *)(const void *)block;
-        const uint8_t *lines = block + quant_offset + 4 * row;
-        const float scale = ck_half_to_float(halves[row]);
-        const int64_t count = k - start < CK_BLOCK ? k - start : CK_BLOCK;
-        for (int64_t i = 0; i < count; i++) {
-            output[start + i] = factor * (scale * (float)(lines[64 * (i / 4) + i % 4] - zero));
+        for (int part = 0; part < parts; part++) {
+            const float scale = ck_half_to_float(halves[CK_PANEL_ROWS * part + row]);
+            const float minimum = ck_panel_has_minimum(format) ? ck_half_to_float(halves[CK_PANEL_ROWS * (parts + part) + row]) : 0;
+            for (int i = width * part; i < width * (part + 1) && start + i < k; i++) {
+                const float product = scale * (float)ck_panel_number(block + ck_panel_quant_offset(format), format, (int)row, i);
+                output[start + i] = factor * (ck_panel_has_minimum(format) ? product + minimum : product);
+            }
         }
     }
 }
 
 void ck_panel_read_row(ck_panel_format format, const void *panel, int64_t row, int64_t k, float *output) {
-    if (format == CK_PANEL_Q8) {
-        read_bytes(format, panel, row, k, output);
-        return;
+    switch (format) {
+#define CK_READ_CASE(name, panel_format) \
+    case panel_format: read_numbers(panel_format, panel, row, k, output); return;
+        CK_INTEGER_PANELS(CK_READ_CASE)
+    default:
+        for (int64_t i = 0; i < k; i++) output[i] = ck_panel_value(format, panel, row, i);
     }
-    for (int64_t i = 0; i < k; i++) output[i] = ck_panel_value(format, panel, row, i);
 }
 
 // MARK: - Fingerprints
