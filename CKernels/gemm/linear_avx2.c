@@ -20,12 +20,7 @@
 
 #define CK_INLINE static inline __attribute__((always_inline))
 
-enum { row_tile = 2, prefetch_bytes = 2048 };
-
-// 16 output rows are two registers of 8 lanes.
-typedef struct pair8 {
-    __m256i low, high;
-} pair8;
+enum { row_tile = 4, prefetch_bytes = 2048 };
 
 CK_INLINE __m256i four_activations(const int8_t *activations) {
     int32_t word;
@@ -41,95 +36,74 @@ CK_INLINE int groups_in_int16(ck_panel_format format) {
     return groups >= most ? most : groups >= 4 ? 4 : groups >= 2 ? 2 : 0;
 }
 
-// Σ level · q over groups [from, from + groups), `count` activation rows at once so that levels are unpacked once.
-CK_INLINE void short_sums(const uint8_t *quants, const int8_t *const high[], const int8_t *const low[], int from, int groups, int count, ck_panel_format format, ck_activation_format terms, pair8 sums[]) {
+// Σ level · q over groups [from, from + groups) for the 8 output rows of each of `sides` sides from `side` on, `count` activation rows at once so
+// that levels are unpacked once.
+CK_INLINE void short_sums(const uint8_t *quants, const int8_t *const high[], const int8_t *const low[], int side, int sides, int from, int groups, int count, ck_panel_format format, ck_activation_format terms, __m256i sums[][2]) {
     const __m256i one = _mm256_set1_epi16(1), weight = _mm256_set1_epi16(terms == CK_ACT_Q15 ? 128 : 1);
     const int run = groups_in_int16(format);
-    __m256i total[row_tile][2];
 #pragma clang loop unroll(full)
     for (int first = from; first < from + groups; first += run) {
         __m256i top[row_tile][2], bottom[row_tile][2];
 #pragma clang loop unroll(full)
         for (int g = first; g < first + run; g++) {
 #pragma clang loop unroll(full)
-            for (int side = 0; side < 2; side++) {
-                const __m256i levels = ck_levels_avx2(quants, format, g, side);
+            for (int s = 0; s < sides; s++) {
+                const __m256i levels = ck_levels_avx2(quants, format, g, side + s);
 #pragma clang loop unroll(full)
                 for (int m = 0; m < count; m++) {
                     const __m256i products = _mm256_maddubs_epi16(levels, four_activations(high[m] + 4 * g));
-                    top[m][side] = g == first ? products : _mm256_add_epi16(top[m][side], products);
+                    top[m][s] = g == first ? products : _mm256_add_epi16(top[m][s], products);
                     if (terms != CK_ACT_Q15) continue;
                     const __m256i small = _mm256_maddubs_epi16(levels, four_activations(low[m] + 4 * g));
-                    bottom[m][side] = g == first ? small : _mm256_add_epi16(bottom[m][side], small);
+                    bottom[m][s] = g == first ? small : _mm256_add_epi16(bottom[m][s], small);
                 }
             }
         }
 #pragma clang loop unroll(full)
         for (int m = 0; m < count; m++) {
 #pragma clang loop unroll(full)
-            for (int side = 0; side < 2; side++) {
-                const __m256i wide = _mm256_madd_epi16(top[m][side], weight);
-                total[m][side] = first == from ? wide : _mm256_add_epi32(total[m][side], wide);
-                if (terms == CK_ACT_Q15) total[m][side] = _mm256_add_epi32(total[m][side], _mm256_madd_epi16(bottom[m][side], one));
+            for (int s = 0; s < sides; s++) {
+                const __m256i wide = _mm256_madd_epi16(top[m][s], weight);
+                sums[m][s] = first == from ? wide : _mm256_add_epi32(sums[m][s], wide);
+                if (terms == CK_ACT_Q15) sums[m][s] = _mm256_add_epi32(sums[m][s], _mm256_madd_epi16(bottom[m][s], one));
             }
         }
     }
-#pragma clang loop unroll(full)
-    for (int m = 0; m < count; m++) {
-        sums[m].low = total[m][0];
-        sums[m].high = total[m][1];
-    }
 }
 
-// The 32 activations of a block as int16.
+// The 32 activations of a block as int16, the even ones of each group of 4 before the odd ones.
 CK_INLINE void widen_activations(const int8_t *high, const int8_t *low, ck_activation_format terms, int16_t wide[CK_BLOCK]) {
 #pragma clang loop unroll(full)
     for (int i = 0; i < CK_BLOCK; i += 16) {
         __m256i q = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(high + i)));
         if (terms == CK_ACT_Q15) q = _mm256_add_epi16(_mm256_slli_epi16(q, 7), _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(low + i))));
+        q = _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(q, 0xd8), 0xd8);
         _mm256_storeu_si256((__m256i *)(void *)(wide + i), q);
     }
 }
 
-// Lanes (r0 r0' r1 r1' r2 r2' r3 r3') and (r4 r4' ...) to sums (r0 ... r7).
-CK_INLINE __m256i fold_pairs(__m256i first, __m256i second) {
-    return _mm256_permute4x64_epi64(_mm256_hadd_epi32(first, second), 0xd8);
+CK_INLINE __m256i two_activations(const int16_t *activations) {
+    int32_t word;
+    memcpy(&word, activations, sizeof word);
+    return _mm256_set1_epi32(word);
 }
 
-// The levels of group `group`, output rows 4·quarter to 4·quarter + 3, where they need 8 bits.
-CK_INLINE __m128i sixteen_levels(const uint8_t *quants, ck_panel_format format, int group, int quarter) {
-    const __m256i both = ck_levels_avx2(quants, format, group, quarter / 2);
-    return quarter % 2 == 0 ? _mm256_castsi256_si128(both) : _mm256_extracti128_si256(both, 1);
-}
-
-// Σ level · q over groups [from, from + groups): 4 output rows × 4 k a step.
-CK_INLINE void byte_sums(const uint8_t *quants, ck_panel_format format, const int16_t wide[][CK_BLOCK], int from, int groups, int count, pair8 sums[]) {
-    __m256i total[row_tile][4];
-#pragma clang loop unroll(full)
-    for (int m = 0; m < count; m++) {
-#pragma clang loop unroll(full)
-        for (int quarter = 0; quarter < 4; quarter++) total[m][quarter] = _mm256_setzero_si256();
-    }
+// The same sums from int16: the even bytes of each group of 4, then the odd ones, so that each 32-bit lane stays one output row.
+CK_INLINE void wide_sums(const uint8_t *quants, const int16_t wide[][CK_BLOCK], int side, int sides, int from, int groups, int count, ck_panel_format format, __m256i sums[][2]) {
+    const __m256i even = _mm256_set1_epi16(0xff);
 #pragma clang loop unroll(full)
     for (int g = from; g < from + groups; g++) {
-        __m256i activations[row_tile];
 #pragma clang loop unroll(full)
-        for (int m = 0; m < count; m++) {
-            int64_t word;
-            memcpy(&word, wide[m] + 4 * g, sizeof word);
-            activations[m] = _mm256_set1_epi64x(word);
+        for (int s = 0; s < sides; s++) {
+            const __m256i levels = ck_levels_avx2(quants, format, g, side + s);
+            const __m256i first = _mm256_and_si256(levels, even), second = _mm256_srli_epi16(levels, 8);
+#pragma clang loop unroll(full)
+            for (int m = 0; m < count; m++) {
+                const __m256i products = _mm256_madd_epi16(first, two_activations(wide[m] + 4 * g));
+                sums[m][s] = g == from ? products : _mm256_add_epi32(sums[m][s], products);
+                sums[m][s] = _mm256_add_epi32(sums[m][s], _mm256_madd_epi16(second, two_activations(wide[m] + 4 * g + 2)));
+            }
         }
-#pragma clang loop unroll(full)
-        for (int quarter = 0; quarter < 4; quarter++) {
-            const __m256i weights = _mm256_cvtepu8_epi16(sixteen_levels(quants, format, g, quarter));
-#pragma clang loop unroll(full)
-            for (int m = 0; m < count; m++) total[m][quarter] = _mm256_add_epi32(total[m][quarter], _mm256_madd_epi16(weights, activations[m]));
-        }
-    }
-#pragma clang loop unroll(full)
-    for (int m = 0; m < count; m++) {
-        sums[m].low = fold_pairs(total[m][0], total[m][1]);
-        sums[m].high = fold_pairs(total[m][2], total[m][3]);
     }
 }
 
@@ -160,44 +134,54 @@ CK_INLINE void tile(const ck_linear_args *args, const uint8_t *panel, int64_t fi
         total[m][0] = total[m][1] = _mm256_setzero_ps();
     }
     for (int64_t b = 0; b < k / CK_BLOCK; b++, block += block_bytes) {
-        if (count == 1) {
+        if (first_row == 0) {  // the first pass over a panel fetches it; later row tiles find it in the near cache
 #pragma clang loop unroll(full)
             for (size_t line = 0; line < block_bytes; line += 64) _mm_prefetch((const char *)block + prefetch_bytes + line, _MM_HINT_T0);
         }
         int16_t wide[row_tile][CK_BLOCK];
-        if (groups_in_int16(format) == 0) {
+        const bool widened = groups_in_int16(format) == 0;
+        if (widened) {
 #pragma clang loop unroll(full)
             for (int m = 0; m < count; m++) widen_activations(high[m], low[m], terms, wide[m]);
         }
+        // One activation row has the registers for both sides at once; several take the sides in turn.
+        const int sides = count == 1 ? 2 : 1;
 #pragma clang loop unroll(full)
-        for (int part = 0; part < parts; part++) {
-            pair8 sums[row_tile];
-            const int groups = 8 / parts, first = groups * part;
-            if (groups_in_int16(format) > 0) short_sums(block + quant_offset, high, low, first, groups, count, format, terms, sums);
-            else byte_sums(block + quant_offset, format, (const int16_t(*)[CK_BLOCK])wide, first, groups, count, sums);
-            const __m256 scale[2] = {eight_halves(block + 32 * part), eight_halves(block + 32 * part + 16)};
+        for (int side = 0; side < 2; side += sides) {
+            // Read and broadcast the activations again for each side: kept from the first, they would be spilled.
+            __asm__ volatile("" ::"r"(wide) : "memory");
 #pragma clang loop unroll(full)
-            for (int m = 0; m < count; m++) {
-                if (!ck_panel_has_minimum(format)) {
-                    const int32_t sum = parts == 2 ? record[m]->half_sum[part] : record[m]->sum;
-                    const __m256i offset = _mm256_set1_epi32(sum * ck_panel_zero(format));
-                    sums[m].low = _mm256_sub_epi32(sums[m].low, offset);
-                    sums[m].high = _mm256_sub_epi32(sums[m].high, offset);
+            for (int part = 0; part < parts; part++) {
+                const int groups = 8 / parts, first = groups * part;
+                __m256i sums[row_tile][2];
+                if (widened) wide_sums(block + quant_offset, (const int16_t(*)[CK_BLOCK])wide, side, sides, first, groups, count, format, sums);
+                else short_sums(block + quant_offset, high, low, side, sides, first, groups, count, format, terms, sums);
+#pragma clang loop unroll(full)
+                for (int s = 0; s < sides; s++) {
+                    const __m256 scale = eight_halves(block + 32 * part + 16 * (side + s));
+#pragma clang loop unroll(full)
+                    for (int m = 0; m < count; m++) {
+                        __m256i exact = sums[m][s];
+                        if (!ck_panel_has_minimum(format)) {
+                            const __m256i sum = _mm256_set1_epi32(parts == 2 ? record[m]->half_sum[part] : record[m]->sum);
+                            exact = _mm256_sub_epi32(exact, _mm256_slli_epi32(sum, ck_panel_zero_shift(format)));
+                        }
+                        const __m256 both_scales = _mm256_mul_ps(scale, _mm256_set1_ps(record[m]->scale));
+                        total[m][side + s] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(exact), both_scales, total[m][side + s]);
+                    }
                 }
-                const __m256 activation_scale = _mm256_set1_ps(record[m]->scale);
-                total[m][0] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[m].low), _mm256_mul_ps(scale[0], activation_scale), total[m][0]);
-                total[m][1] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[m].high), _mm256_mul_ps(scale[1], activation_scale), total[m][1]);
             }
-        }
 #pragma clang loop unroll(full)
-        for (int part = 0; part < parts && ck_panel_has_minimum(format); part++) {
-            const uint8_t *halves = block + 32 * (parts + part);
-            const __m256 minimum[2] = {eight_halves(halves), eight_halves(halves + 16)};
+            for (int part = 0; part < parts && ck_panel_has_minimum(format); part++) {
 #pragma clang loop unroll(full)
-            for (int m = 0; m < count; m++) {
-                const __m256 sum = _mm256_set1_ps(parts == 2 ? record[m]->scaled_half_sum[part] : record[m]->scaled_sum);
-                total[m][0] = _mm256_fmadd_ps(minimum[0], sum, total[m][0]);
-                total[m][1] = _mm256_fmadd_ps(minimum[1], sum, total[m][1]);
+                for (int s = 0; s < sides; s++) {
+                    const __m256 minimum = eight_halves(block + 32 * (parts + part) + 16 * (side + s));
+#pragma clang loop unroll(full)
+                    for (int m = 0; m < count; m++) {
+                        const float sum = parts == 2 ? record[m]->scaled_half_sum[part] : record[m]->scaled_sum;
+                        total[m][side + s] = _mm256_fmadd_ps(minimum, _mm256_set1_ps(sum), total[m][side + s]);
+                    }
+                }
             }
         }
 #pragma clang loop unroll(full)
@@ -222,6 +206,10 @@ CK_INLINE void integer(const ck_linear_args *args, ck_panel_format format, ck_ac
         const uint8_t *panel = (const uint8_t *)args->panels + args->panel_stride_bytes * (size_t)p;
         int64_t m = 0;
         for (; m + row_tile <= args->rows; m += row_tile) tile(args, panel, m, p * CK_PANEL_ROWS, format, terms, row_tile);
+        if (args->rows - m >= 2) {
+            tile(args, panel, m, p * CK_PANEL_ROWS, format, terms, 2);
+            m += 2;
+        }
         if (m < args->rows) tile(args, panel, m, p * CK_PANEL_ROWS, format, terms, 1);
     }
 }

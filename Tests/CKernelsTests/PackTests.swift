@@ -170,15 +170,19 @@ private let productScales = [CK_WEIGHT_Q2_K, CK_WEIGHT_Q3_K, CK_WEIGHT_Q4_K, CK_
         let packed = try FileWeights(type, rows: 16, k: 256, seed: 6).packed()
         let scaleBytes = ck_panel_scale_bytes(packed.panel), parts = scaleBytes / 32
         func number(plane: UnsafeRawPointer, bits: Int, group: Int, byte: Int) -> UInt8 {
-            let (line, shift) = [8: (group, 0), 4: (group % 4, group / 4 * 4), 2: (group / 4, group % 4 * 2), 1: (0, group)][bits] ?? (0, 0)
+            let places = [8: (group, 0), 4: (group % 4, group / 4 * 4), 2: (group / 4, group % 4 * 2), 1: (0, group)]
+            let (line, shift) = places[bits] ?? (0, 0)
             return plane.load(fromByteOffset: 64 * line + byte, as: UInt8.self) >> shift & UInt8((1 << bits) - 1)
         }
         for block in 0..<8 {
             let start = UnsafeRawPointer(packed.memory.base + 64 + block * blockBytes(of: packed.panel)), low = start + scaleBytes
             for row in 0..<16 {
                 for k in 0..<32 {
-                    var stored = number(plane: low, bits: lowBits, group: k / 4, byte: 4 * row + k % 4)
-                    if highBits > 0 { stored |= number(plane: low + 64 * lowBits, bits: highBits, group: k / 4, byte: 4 * row + k % 4) << lowBits }
+                    let (group, byte) = (k / 4, 4 * row + k % 4)
+                    var stored = number(plane: low, bits: lowBits, group: group, byte: byte)
+                    if highBits > 0 {
+                        stored |= number(plane: low + 64 * lowBits, bits: highBits, group: group, byte: byte) << lowBits
+                    }
                     let half = start.load(fromByteOffset: 2 * (16 * (parts == 2 ? k / 16 : 0) + row), as: UInt16.self)
                     let factor = packed.memory.base.load(fromByteOffset: 4 * row, as: Float.self)
                     #expect(packed.value(row: row, k: block * 32 + k) == factor * (ck_half_to_float(half) * (Float(stored) - zero)))
