@@ -4,6 +4,7 @@
 
 static const ck_linear_group *const linear_groups[] = {
 #if defined(__x86_64__)
+    &ck_linear_amx,
     &ck_linear_avx512_vnni,
     &ck_linear_dense_avx512,
     &ck_linear_avx2,
@@ -48,7 +49,7 @@ const ck_linear_row *ck_linear_find(ck_panel_format panel, ck_activation_format 
     for (int g = 0; g < linear_group_count; g++) {
         for (size_t i = 0; i < linear_groups[g]->count; i++) {
             const ck_linear_row *row = &linear_groups[g]->rows[i];
-            if (row->panel == panel && row->activation == activation && (row->isa & ~isa_mask) == 0 && rows <= row->maximum_rows) return row;
+            if (row->panel == panel && row->activation == activation && (row->isa & ~isa_mask) == 0 && rows >= row->minimum_rows && rows <= row->maximum_rows) return row;
         }
     }
     return 0;

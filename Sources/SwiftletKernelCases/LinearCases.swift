@@ -12,16 +12,20 @@ enum LinearCases {
         return ck_panel_bytes(row.panel, Int64(inputs)) * ((outputs + Int(CK_PANEL_ROWS) - 1) / Int(CK_PANEL_ROWS))
     }
 
-    /// Cases of one row of the table on one layer. A kernel is timed at the row counts at which dispatch within its own instruction sets picks it.
+    /// Cases of one row of the table on one layer. A kernel is timed at the row counts at which dispatch within its own instruction sets
+    /// picks it; an alternative, which dispatch never picks, at those it is meant for.
     static func make(row: ck_linear_row, layer: Layer, options: KernelCatalog.Options) -> [KernelCase] {
         guard case .linear(let format, let outputs, let inputs) = layer.shape, let function = row.function else { return [] }
         let isInteger = row.activation != CK_ACT_F32
         let kernel = String(cString: row.name)
         let weightBytes = packedBytes(row: row, layer: layer)
         return rowCounts.flatMap { rows -> [KernelCase] in
-            guard let picked = ck_linear_find(row.panel, row.activation, row.isa, Int64(rows)),
-                String(cString: picked.pointee.name) == kernel
-            else { return [] }
+            if row.maximum_rows == 0 {
+                guard rows >= row.minimum_rows else { return [] }
+            } else {
+                guard let picked = ck_linear_find(row.panel, row.activation, row.isa, Int64(rows)), String(cString: picked.pointee.name) == kernel
+                else { return [] }
+            }
             let activationBytes = ck_activation_row_bytes(row.activation, Int64(inputs))
             // One token reads every weight of the model once: from memory. Cached figures say what the arithmetic allows.
             return (rows == 1 ? [true, false] : [false]).map { streams in
@@ -30,11 +34,11 @@ enum LinearCases {
                     shape: "\(layer.name)/rows=\(rows)\(rows == 1 && !streams ? "-cached" : "")",
                     operations: 2 * Double(rows) * Double(outputs) * Double(inputs),
                     bytes: Double(weightBytes + rows * (activationBytes + 4 * outputs)), streamsMemory: streams,
-                    peakUnit: isInteger ? "int8" : "f32", isOwnFormat: ck_panel_for(weightType(format)) == row.panel
+                    peakUnit: kernel.contains("amxbf16") ? "bf16" : isInteger ? "int8" : "f32", isOwnFormat: ck_panel_for(weightType(format)) == row.panel
                 ) {
                     try LinearKernel(
-                        kernel: kernel, function: function, panel: row.panel, activation: row.activation, outputs: outputs, inputs: inputs,
-                        rows: rows,
+                        kernel: kernel, function: function, panel: row.panel, activation: row.activation, tolerance: row.tolerance,
+                        outputs: outputs, inputs: inputs, rows: rows,
                         footprint: streams ? options.streamedBytes : 0)
                 }
             }
@@ -57,6 +61,7 @@ package final class LinearKernel: PreparedKernel {
     private let function: ck_linear_function
     private let panel: ck_panel_format
     private let activation: ck_activation_format
+    private let tolerance: Float
     private let outputs: Int
     private let inputs: Int
     private let rows: Int
@@ -69,16 +74,18 @@ package final class LinearKernel: PreparedKernel {
     private let output: Operand<Float>
     private var nextCopy = 0
 
+    /// - tolerance: of the kernel's row: 0 for the scalar row's results, else the error allowed as a part of Σ|a·w|.
     /// - footprint: bytes all copies of the weight together have at least; 0 for one copy.
     package init(
-        kernel: String, function: @escaping ck_linear_function, panel: ck_panel_format, activation: ck_activation_format, outputs: Int,
-        inputs: Int, rows: Int,
+        kernel: String, function: @escaping ck_linear_function, panel: ck_panel_format, activation: ck_activation_format, tolerance: Float = 0,
+        outputs: Int, inputs: Int, rows: Int,
         footprint: Int
     ) throws {
         self.kernel = kernel
         self.function = function
         self.panel = panel
         self.activation = activation
+        self.tolerance = tolerance
         self.outputs = outputs
         self.inputs = inputs
         self.rows = rows
@@ -116,6 +123,8 @@ package final class LinearKernel: PreparedKernel {
         let panelRows = Int(CK_PANEL_ROWS)
         let checked = min(panelCount, max(2, (1 << 25) / (rows * panelRows * inputs)))
         let expected = try Operand<Float>(count: rows * panelRows, purpose: "the check of a kernel benchmark")
+        // Both forms of Σ|a·w| are exact enough in Float: they only scale a tolerance.
+        let activationMagnitudes = tolerance > 0 ? try magnitudesOfActivations() : nil
         for index in 0..<checked {
             let place = checked == 1 ? 0 : index * (panelCount - 1) / (checked - 1)
             let columns = min(panelRows, outputs - place * panelRows)
@@ -123,19 +132,52 @@ package final class LinearKernel: PreparedKernel {
             args.output_stride = Int64(panelRows)
             args.columns = Int64(columns)
             scalar(&args)
+            let magnitudes = try activationMagnitudes.map { try self.magnitudes(of: place, activations: $0) }
             for row in 0..<rows {
                 for column in 0..<columns {
                     let wanted = expected.base[row * panelRows + column], actual = output.base[row * outputs + place * panelRows + column]
                     // Integer panels agree bit for bit; sums of floats, of weights within ±1 and activations within ±2, to 2·eps·(k + 1)·max.
                     let agrees =
-                        activation == CK_ACT_F32
-                        ? abs(actual - wanted) <= 4 * 0x1p-23 * Float(inputs + 1) : actual.bitPattern == wanted.bitPattern
+                        if let magnitudes { abs(actual - wanted) <= tolerance * magnitudes[row * panelRows + column] }
+                        else if activation == CK_ACT_F32 { abs(actual - wanted) <= 4 * 0x1p-23 * Float(inputs + 1) }
+                        else { actual.bitPattern == wanted.bitPattern }
                     guard agrees else {
                         throw difference(kernel, at: "row \(row), output \(place * panelRows + column)", actual: actual, expected: wanted)
                     }
                 }
             }
         }
+    }
+
+    /// |a| of every quantised activation, [rows, inputs].
+    private func magnitudesOfActivations() throws -> Operand<Float> {
+        let magnitudes = try Operand<Float>(count: rows * inputs, purpose: "the check of a kernel benchmark")
+        let low = ck_activation_low_offset(Int64(inputs)), records = ck_activation_block_offset(activation, Int64(inputs))
+        for row in 0..<rows {
+            let base = UnsafeRawPointer(activations.base + row * activationStride)
+            for index in 0..<inputs {
+                let high = Float(base.load(fromByteOffset: index, as: Int8.self))
+                let number = activation == CK_ACT_Q15 ? 128 * high + Float(base.load(fromByteOffset: low + index, as: Int8.self)) : high
+                let record = base.load(
+                    fromByteOffset: records + index / Int(CK_BLOCK) * MemoryLayout<ck_activation_block>.stride, as: ck_activation_block.self)
+                magnitudes.base[row * inputs + index] = abs(number * record.scale)
+            }
+        }
+        return magnitudes
+    }
+
+    /// Σ|a·w| of the outputs of one panel, [rows, 16].
+    private func magnitudes(of place: Int, activations: Operand<Float>) throws -> [Float] {
+        let panelRows = Int(CK_PANEL_ROWS), base = weights.base + place * panelStride
+        var weight = [Float](repeating: 0, count: panelRows)
+        var sums = [Float](repeating: 0, count: rows * panelRows)
+        for index in 0..<inputs {
+            for column in 0..<panelRows { weight[column] = abs(ck_panel_value(panel, base, Int64(column), Int64(index))) }
+            for row in 0..<rows {
+                for column in 0..<panelRows { sums[row * panelRows + column] += activations.base[row * inputs + index] * weight[column] }
+            }
+        }
+        return sums
     }
 
     private func arguments(firstPanel: Int, panels: Int, output: UnsafeMutablePointer<Float>) -> ck_linear_args {

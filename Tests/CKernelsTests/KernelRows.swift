@@ -12,12 +12,17 @@ struct RowReference: Sendable, CustomTestStringConvertible {
     let index: Int
     let name: String
     let isa: UInt32
+    var isTwin = false
 
     var runsHere: Bool { isa & ~machineISA == 0 }
     var testDescription: String { name }
 
     static let linear = (0..<ck_linear_row_count()).compactMap { index in
         ck_linear_row_at(index).map { RowReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa) }
+    }
+    /// Kernels of instruction sets this machine may lack, in a form that more machines run. Marked, so that their place is looked up among the twins.
+    static let linearTwins = (0..<ck_linear_twin_count()).compactMap { index in
+        ck_linear_twin_at(index).map { RowReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa, isTwin: true) }
     }
     static let quantizers = (0..<ck_quantize_row_count()).compactMap { index in
         ck_quantize_row_at(index).map { RowReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa) }
@@ -29,6 +34,9 @@ struct RowReference: Sendable, CustomTestStringConvertible {
         ck_attention_row_at(index).map { RowReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa) }
     }
     static let tables = [linear, quantizers, vectorSets, attention]
+
+    /// The row of the linear table, or of its twins.
+    func linearRow() throws -> ck_linear_row { try #require(isTwin ? ck_linear_twin_at(index) : ck_linear_row_at(index)).pointee }
 }
 
 extension [RowReference] {
@@ -38,7 +46,7 @@ extension [RowReference] {
 
 /// Rows compiled in but beyond this machine: a disabled test each, so that silence never looks like a pass.
 @Suite struct KernelTableTests {
-    @Test(.disabled("this machine lacks the instruction set"), arguments: RowReference.tables.flatMap(\.missing)) func rowNotRunHere(
+    @Test(.disabled("this machine lacks the instruction set"), arguments: (RowReference.tables + [RowReference.linearTwins]).flatMap(\.missing)) func rowNotRunHere(
         row: RowReference
     ) {}
 
@@ -65,7 +73,8 @@ extension [RowReference] {
                 for mask in [UInt32(CK_ISA_AVX2), machineISA] {
                     for rows in [Int64(1), 2, 100] {
                         let row = try #require(ck_linear_find(panel, activation, mask, rows)).pointee
-                        #expect(row.isa & ~mask == 0 && row.panel == panel && row.activation == activation && row.maximum_rows >= rows)
+                        #expect(row.isa & ~mask == 0 && row.panel == panel && row.activation == activation)
+                        #expect(row.minimum_rows <= rows && row.maximum_rows >= rows)
                     }
                 }
             }
@@ -73,6 +82,22 @@ extension [RowReference] {
         #expect(ck_linear_find(CK_PANEL_Q8, CK_ACT_F32, machineISA, 1) == nil)
         #expect(ck_linear_find(CK_PANEL_NONE, CK_ACT_F32, machineISA, 1) == nil)
     }
+
+    #if arch(x86_64)
+    /// What a machine with AMX runs, asked of the table by its bits: tiles for many rows, vectors for few, never an alternative.
+    @Test func tilesAreForManyRows() throws {
+        for panel in integerPanels {
+            for (activation, name) in [(CK_ACT_Q8, "q8"), (CK_ACT_Q15, "q15")] {
+                let many = try #require(ck_linear_find(panel, activation, 0xffff, 64)).pointee
+                #expect(String(cString: many.name).hasSuffix("\(name)_amxint8") && many.tolerance == 0)
+                let few = try #require(ck_linear_find(panel, activation, 0xffff, 1)).pointee
+                #expect(String(cString: few.name).hasSuffix("\(name)_avx512vnni") && few.tolerance == 0)
+            }
+        }
+        #expect(String(cString: try #require(ck_linear_find(CK_PANEL_BF16, CK_ACT_F32, 0xffff, 64)).pointee.name) == "linear_bf16_amxbf16")
+        #expect(RowReference.linear.contains { $0.name == "linear_q4_q15_amxbf16" })
+    }
+    #endif
 }
 
 /// The panel formats the scalar rows take with an activation format: all there are.

@@ -164,8 +164,12 @@ typedef struct ck_linear_row {
     ck_panel_format panel;
     ck_activation_format activation;
     int64_t row_tile;                 ///< activation rows of one register tile: row counts that are multiples waste nothing
-    int64_t maximum_rows;             ///< the largest `rows` this row is good for (1 for a matrix-vector kernel); correct for any
+    int64_t maximum_rows;             ///< the largest `rows` this row is good for (1 for a matrix-vector kernel); correct for any.
+                                      ///< 0: an alternative kept for comparison, which look-up never returns
     ck_linear_function function;
+    int64_t minimum_rows;             ///< the fewest `rows` this row is good for; correct for any
+    float tolerance;                  ///< 0: the scalar row's bits (integer panels) or within 2·eps·(k+1)·max² of it (dense ones);
+                                      ///< else |error| ≤ tolerance · Σ|a·w| for each output
 } ck_linear_row;
 
 /// The kernel table, best row first, scalar last: dispatch, tests and benchmarks all read it.
@@ -175,3 +179,8 @@ const ck_linear_row *ck_linear_row_at(size_t index);
 /// The best kernel for `rows` activation rows within `isa_mask`. Never null for a pair the scalar table has:
 /// dense panels with CK_ACT_F32, integer panels with CK_ACT_Q8 or CK_ACT_Q15.
 const ck_linear_row *ck_linear_find(ck_panel_format panel, ck_activation_format activation, uint32_t isa_mask, int64_t rows);
+
+/// Twins: kernels of instruction sets that machines may lack, compiled so that more machines run them (tiles in plain C, VNNI in its AVX-512
+/// form). For tests alone: look-up never returns them, and they say nothing about speed.
+size_t ck_linear_twin_count(void);
+const ck_linear_row *ck_linear_twin_at(size_t index);

@@ -41,15 +41,18 @@ public enum InstructionSet: String, Sendable, CaseIterable {
         case .avxvnni: UInt32(CK_ISA_AVX2) | UInt32(CK_ISA_AVX_VNNI)
         case .avx512: UInt32(CK_ISA_AVX2) | UInt32(CK_ISA_AVX512)
         case .avx512vnni: UInt32(CK_ISA_AVX2) | UInt32(CK_ISA_AVX512) | UInt32(CK_ISA_AVX512_VNNI)
-        case .amx: UInt32(CK_ISA_AVX512_VNNI) | UInt32(CK_ISA_AMX_INT8)
+        case .amx: UInt32(CK_ISA_AVX512_VNNI) | UInt32(CK_ISA_AVX512_BF16) | UInt32(CK_ISA_AMX_INT8) | UInt32(CK_ISA_AMX_BF16)
         case .neon: UInt32(CK_ISA_NEON)
         case .dotprod: UInt32(CK_ISA_NEON) | UInt32(CK_ISA_DOTPROD)
         case .i8mm: UInt32(CK_ISA_DOTPROD) | UInt32(CK_ISA_I8MM)
         }
     }
 
+    /// The kernel bits of this machine, found once: this is also where Linux is asked for the AMX tile registers.
+    private static let detected = ck_isa_detect()
+
     /// The levels this machine has, lowest first.
-    public static let available: [InstructionSet] = levels(within: ck_isa_detect())
+    public static let available: [InstructionSet] = levels(within: detected)
 
     /// The levels a set of kernel bits allows, lowest first.
     static func levels(within isa: UInt32) -> [InstructionSet] { allCases.filter { isa & $0.defining == $0.defining } }
@@ -75,5 +78,5 @@ public enum InstructionSet: String, Sendable, CaseIterable {
     }
 
     /// The kernel bits of the level that this machine has.
-    package var usableMask: UInt32 { mask & ck_isa_detect() }
+    package var usableMask: UInt32 { mask & Self.detected }
 }
