@@ -7,6 +7,7 @@ static const ck_linear_group *const linear_groups[] = {
     &ck_linear_amx,
     &ck_linear_avx512_vnni,
     &ck_linear_dense_avx512,
+    &ck_linear_avx_vnni,
     &ck_linear_avx2,
     &ck_linear_dense_avx2,
 #elif defined(__aarch64__)

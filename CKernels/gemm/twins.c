@@ -3,6 +3,9 @@
 
 static const ck_linear_group *const twin_groups[] = {
     &ck_linear_amx_software,
+#if defined(__x86_64__)
+    &ck_linear_avx_vnni_evex,
+#endif
 };
 
 enum { twin_group_count = sizeof twin_groups / sizeof twin_groups[0] };
