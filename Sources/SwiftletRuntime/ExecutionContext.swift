@@ -9,6 +9,8 @@ package final class ExecutionContext {
     private let states: [ValueID: AlignedMemory]
     private let stateBinding: Binding
     private var arena: AlignedMemory
+    /// Counts the arenas: another number means that plans made before lie in memory only they still use.
+    package private(set) var arenaGeneration = 0
     private var plans: [(binding: Binding, plan: BoundGraph)] = []
 
     /// Bindings remembered at once: decoding alternates between very few; prompts of many lengths push each other out.
@@ -45,6 +47,7 @@ package final class ExecutionContext {
         if layout.byteCount > arena.bytes.count {
             // Every remembered plan points into the old arena, and would keep it.
             plans.removeAll()
+            arenaGeneration += 1
             arena = try AlignedMemory(byteCount: layout.byteCount, purpose: "activations")
         }
         var addresses = states.mapValues { $0.base }

@@ -9,6 +9,13 @@ package final class Decoder {
     /// Sequences side by side in the cache.
     package let slots: Int
     private let execution: ExecutionContext
+    /// Steps planned so far, the latest used first, with the addresses of their inputs and outputs.
+    private var steps: [PlannedStep] = []
+    /// Of the arena the steps lie in.
+    private var arenaGeneration = 0
+
+    /// Steps remembered at once: decoding alternates between a few widths; prompts of many lengths push each other out.
+    private static let rememberedSteps = 16
 
     /// Tokens evaluated at once: enough rows to use a packed panel many times, few enough that activations stay in cache.
     package static let batch = 512
@@ -113,32 +120,90 @@ package final class Decoder {
 
     /// One token for each of several sequences: `(token, position, slot)`; a row of logits for each.
     package func evaluate(_ batch: [(token: Int32, position: Int, slot: Int)]) throws -> Rows {
-        try step(count: batch.count, outputs: batch.count) {
-            (batch[$0].token, batch[$0].position, batch[$0].slot)
-        } outputRow: {
-            $0
-        }
+        let step = try planned(count: batch.count, outputs: batch.count)
+        for (index, next) in batch.enumerated() { step.set(index, next.token, next.position, next.slot) }
+        for index in batch.indices { step.outputRows[index] = Int32(truncatingIfNeeded: index) }
+        return try run(step)
+    }
+
+    /// One token of the sequence `slot`, and its logits: the step of the plain loop, which allocates nothing once it is planned.
+    package func evaluate(token: Int32, at position: Int, slot: Int = 0) throws -> Rows {
+        let step = try planned(count: 1, outputs: 1)
+        step.set(0, token, position, slot)
+        step.outputRows[0] = 0
+        return try run(step)
+    }
+
+    /// `token` and the tokens of `draft` after it at consecutive positions, with a row of logits for each. Like `evaluate(token:at:)` it allocates nothing.
+    package func evaluate(token: Int32, draft: UnsafeBufferPointer<Int32>, at position: Int, slot: Int = 0) throws -> Rows {
+        let step = try planned(count: 1 + draft.count, outputs: 1 + draft.count)
+        step.set(0, token, position, slot)
+        for index in draft.indices { step.set(1 + index, draft[index], position + 1 + index, slot) }
+        for index in 0...draft.count { step.outputRows[index] = Int32(truncatingIfNeeded: index) }
+        return try run(step)
     }
 
     @discardableResult
     private func step(
         count: Int, outputs: Int, _ token: (Int) -> (token: Int32, position: Int, slot: Int), outputRow: (Int) -> Int
     ) throws -> Rows {
-        let io = model.io
-        let plan = try execution.plan([LanguageGraph.tokens: count, LanguageGraph.outputs: outputs])
-        let (tokens, positions) = (try plan.elements(of: io.tokens, as: Int32.self), try plan.elements(of: io.positions, as: Int32.self))
-        let slots = try plan.elements(of: io.slots, as: Int32.self)
-        let rows = try plan.elements(of: io.outputs, as: Int32.self)
+        let step = try planned(count: count, outputs: outputs)
         for index in 0..<count {
             let next = token(index)
-            tokens[index] = next.token
-            positions[index] = Int32(next.position)
-            slots[index] = Int32(next.slot)
+            step.set(index, next.token, next.position, next.slot)
         }
-        for index in 0..<outputs { rows[index] = Int32(outputRow(index)) }
-        try plan.run()
-        return Rows(
-            self, count: outputs, logits: try plan.elements(of: io.logits, as: Float.self),
-            hidden: try plan.elements(of: io.hidden, as: Float.self))
+        for index in 0..<outputs { step.outputRows[index] = Int32(truncatingIfNeeded: outputRow(index)) }
+        return try run(step)
+    }
+
+    private func run(_ step: PlannedStep) throws -> Rows {
+        try step.plan.run()
+        return Rows(self, count: step.outputs, logits: step.logits, hidden: step.hidden)
+    }
+
+    // MARK: Planned steps
+
+    /// A step of `count` tokens with `outputs` rows of logits, every address known.
+    private struct PlannedStep {
+        let count: Int
+        let outputs: Int
+        let plan: BoundGraph
+        let tokens, positions, slots, outputRows: UnsafeMutablePointer<Int32>
+        let logits, hidden: UnsafeMutableBufferPointer<Float>
+
+        @inline(__always)
+        func set(_ index: Int, _ token: Int32, _ position: Int, _ slot: Int) {
+            tokens[index] = token
+            positions[index] = Int32(truncatingIfNeeded: position)
+            slots[index] = Int32(truncatingIfNeeded: slot)
+        }
+    }
+
+    private func planned(count: Int, outputs: Int) throws -> PlannedStep {
+        if let index = steps.firstIndex(where: { $0.count == count && $0.outputs == outputs }) {
+            if index != 0 { steps.swapAt(0, index) }
+            return steps[0]
+        }
+        let plan = try execution.plan([LanguageGraph.tokens: count, LanguageGraph.outputs: outputs])
+        if arenaGeneration != execution.arenaGeneration {
+            // The arena has grown: what was planned in the old one would keep it.
+            steps.removeAll()
+            arenaGeneration = execution.arenaGeneration
+        }
+        func indices(_ value: ValueID) throws -> UnsafeMutablePointer<Int32> {
+            let elements = try plan.elements(of: value, as: Int32.self)
+            guard let base = elements.baseAddress else {
+                throw SwiftletError.invalidGraph(node: "\(value)", reason: "an input has no memory", remedy: "Report this with the model's name.")
+            }
+            return base
+        }
+        let io = model.io
+        steps.insert(
+            PlannedStep(
+                count: count, outputs: outputs, plan: plan, tokens: try indices(io.tokens), positions: try indices(io.positions),
+                slots: try indices(io.slots), outputRows: try indices(io.outputs), logits: try plan.elements(of: io.logits, as: Float.self),
+                hidden: try plan.elements(of: io.hidden, as: Float.self)), at: 0)
+        if steps.count > Self.rememberedSteps { steps.removeLast() }
+        return steps[0]
     }
 }
