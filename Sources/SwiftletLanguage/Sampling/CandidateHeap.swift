@@ -1,7 +1,6 @@
 // The tokens a sampler still considers, in one array that is reused from token to token, with heap operations in place.
 //
-// Two heaps share the array. `keepBest` streams over all logits and keeps the k best in a heap whose root is the worst of them, so most
-// logits cost one comparison. `heapify` and `popBest` hand out candidates best first, so top-p and typical sampling order only as
+// Two heaps share the array. `keepBest` keeps the k best in a heap whose root is the worst of them, so most candidates cost one comparison. `heapify` and `popBest` hand out candidates best first, so top-p and typical sampling order only as
 // many tokens as they keep instead of sorting the vocabulary. `popBest` moves what it hands out behind the heap:
 //
 //     0 ..< heapCount             candidates still in the heap, root first
@@ -29,51 +28,44 @@ struct CandidateHeap {
 
     mutating func reserve(_ capacity: Int) { items.reserveCapacity(capacity) }
 
-    /// Replaces the candidates by all logits above −∞, in order of token.
-    mutating func keepAll(_ logits: UnsafeBufferPointer<Float>) {
+    /// Replaces the candidates by the tokens of `row` whose logit is at least `threshold` and above −∞, in order of token. `blocks` has read the row.
+    mutating func keep(_ row: UnsafeBufferPointer<Float>, atLeast threshold: Float, _ blocks: LogitBlocks) {
         items.removeAll(keepingCapacity: true)
-        for (token, logit) in logits.enumerated() where logit > -.infinity {
-            items.append(Candidate(rank: logit, logit: logit, token: Int32(truncatingIfNeeded: token)))
-        }
+        blocks.forEach(row, atLeast: threshold) { token, logit in items.append(Candidate(rank: logit, logit: logit, token: token)) }
     }
 
-    /// Replaces the candidates by the `k` best logits above −∞ (fewer when there are fewer), best first.
-    mutating func keepBest(_ k: Int, of logits: UnsafeBufferPointer<Float>) {
-        items.removeAll(keepingCapacity: true)
-        var token = 0
-        while token < logits.count, items.count < k {
-            let logit = logits[token]
-            if logit > -.infinity { items.append(Candidate(rank: logit, logit: logit, token: Int32(truncatingIfNeeded: token))) }
-            token += 1
-        }
-        guard !items.isEmpty else { return }
+    /// Keeps the `k` best candidates (fewer when there are fewer), best first. They must be in order of token, and all of finite rank.
+    mutating func keepBest(_ k: Int) {
+        let kept = min(k, items.count)
+        guard kept > 0 else { return items.removeAll(keepingCapacity: true) }
         items.withUnsafeMutableBufferPointer { items in
+            let heap = UnsafeMutableBufferPointer(rebasing: items[0..<kept])
             // The root is the worst candidate kept. Later tokens have higher ids, so an equal logit never replaces it.
-            for index in stride(from: items.count / 2 - 1, through: 0, by: -1) {
-                Self.sink(items, index, items.count) { $1.precedes($0) }
-            }
-            var worst = items[0].rank
-            while token < logits.count {
-                let logit = logits[token]
-                if logit > worst {
-                    items[0] = Candidate(rank: logit, logit: logit, token: Int32(truncatingIfNeeded: token))
-                    Self.sink(items, 0, items.count) { $1.precedes($0) }
-                    worst = items[0].rank
-                }
-                token += 1
+            for index in stride(from: kept / 2 - 1, through: 0, by: -1) { Self.sink(heap, index, kept) { $1.precedes($0) } }
+            for index in kept..<items.count where items[index].rank > heap[0].rank {
+                heap[0] = items[index]
+                Self.sink(heap, 0, kept) { $1.precedes($0) }
             }
             // Taking the worst to the end again and again leaves the best first.
-            for end in stride(from: items.count - 1, to: 0, by: -1) {
-                items.swapAt(0, end)
-                Self.sink(items, 0, end) { $1.precedes($0) }
+            for end in stride(from: kept - 1, to: 0, by: -1) {
+                heap.swapAt(0, end)
+                Self.sink(heap, 0, end) { $1.precedes($0) }
             }
         }
+        items.removeLast(items.count - kept)
     }
 
     /// Sets the rank of every candidate from its logit.
     mutating func rank(by rank: (Float) -> Float) {
         for index in items.indices { items[index].rank = rank(items[index].logit) }
     }
+
+    /// Sets the rank of every candidate.
+    mutating func weigh(by weight: (Candidate) -> Float) {
+        for index in items.indices { items[index].rank = weight(items[index]) }
+    }
+
+    mutating func setRank(of index: Int, to rank: Float) { items[index].rank = rank }
 
     /// Makes all candidates a heap from which `popBest` takes.
     mutating func heapify() {

@@ -16,6 +16,8 @@ public struct TokenLogProbability: Sendable, Codable, Equatable {
 package struct LogProbabilities {
     private let reductions: RowReductions
     private var candidates = CandidateHeap()
+    /// For rows of the length seen last.
+    private var blocks: (length: Int, value: LogitBlocks)?
 
     /// Throws `SwiftletError.unsupported` for an incomplete build.
     package init() throws { reductions = try RowReductions() }
@@ -32,11 +34,21 @@ package struct LogProbabilities {
     ) throws -> (token: Float, alternatives: [TokenLogProbability]) {
         guard token >= 0, Int(token) < logits.count else { throw Self.outside(token, logits.count) }
         let total = reductions.logSumExp(logits)
-        candidates.keepBest(max(top, 0), of: logits)
+        try keepBest(max(top, 0), of: logits)
         return (
             logits[Int(token)] - total,
             candidates.items.map { TokenLogProbability(token: $0.token, logProbability: $0.logit - total) }
         )
+    }
+
+    private mutating func keepBest(_ count: Int, of logits: UnsafeBufferPointer<Float>) throws {
+        var blocks: LogitBlocks
+        if let known = self.blocks, known.length == logits.count { blocks = known.value } else { blocks = try LogitBlocks(vocabularyCount: logits.count) }
+        self.blocks = nil
+        _ = blocks.read(logits)
+        candidates.keep(logits, atLeast: blocks.threshold(forBest: count), blocks)
+        candidates.keepBest(count)
+        self.blocks = (logits.count, blocks)
     }
 
     private static func outside(_ token: Int32, _ count: Int) -> SwiftletError {

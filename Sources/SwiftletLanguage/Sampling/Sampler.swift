@@ -1,7 +1,7 @@
 // Chooses the next token: bias, penalties, filters, temperature, draw, in the order and with the definitions of llama.cpp's default chain.
 //
-// Nothing is allocated after the first token: candidates live in one reused array. Where top-k is on (the usual case) the cost is one
-// pass over the logits; without it the probabilities of the whole vocabulary are computed.
+// Nothing is allocated after the first token: candidates live in one reused array. One vectorised pass over the logits finds the best token and where the
+// candidates are; only without top-k, top-p and min-p are the probabilities of the whole vocabulary computed one by one.
 import SwiftletRuntime
 
 #if canImport(Glibc)
@@ -20,8 +20,13 @@ package struct Sampler {
     private let reductions: RowReductions
     private let bias: [(token: Int, amount: Float)]
     private var penalties: TokenPenalties?
+    private var blocks: LogitBlocks
     private var candidates = CandidateHeap()
+    /// Probabilities by token that `verify` looks up; all zero in between. Empty until the first.
+    private var guessed: [Double] = []
     private var generator: SampleGenerator
+    /// The largest logit after bias and penalties.
+    private var largest: Float = 0
 
     /// Throws `SwiftletError.invalidArgument` for settings out of range and for a biased token outside the vocabulary.
     package init(_ options: SamplingOptions, vocabularyCount: Int) throws {
@@ -36,6 +41,7 @@ package struct Sampler {
         seed = options.seed ?? UInt64.random(in: .min ... .max)
         generator = SampleGenerator(seed: seed)
         reductions = try RowReductions()
+        blocks = try LogitBlocks(vocabularyCount: vocabularyCount)
         bias = options.logitBias.map { (Int($0.key), $0.value) }
         if options.penalises { penalties = TokenPenalties(options, vocabularyCount: vocabularyCount) }
     }
@@ -51,6 +57,53 @@ package struct Sampler {
     /// Throws `SwiftletError.invalidArgument` when the count is another one, and `SwiftletError.invalidGraph` when a logit is NaN or +∞ or when
     /// all are −∞: the model's numbers are broken, and any token would be made up.
     package mutating func sample(_ logits: UnsafeMutableBufferPointer<Float>) throws -> Int32 {
+        let best = try prepare(logits)
+        guard options.temperature > 0 else { return best }
+        filter(UnsafeBufferPointer(logits))
+        return draw(total: weigh())
+    }
+
+    /// As `sample`, and says in `distribution` what the token was drawn from.
+    package mutating func sample(_ logits: UnsafeMutableBufferPointer<Float>, recording distribution: inout TokenDistribution) throws -> Int32 {
+        distribution.removeAll()
+        let best = try prepare(logits)
+        guard options.temperature > 0 else {
+            distribution.append(best, 1)
+            return best
+        }
+        filter(UnsafeBufferPointer(logits))
+        let total = weigh()
+        for candidate in candidates.items where candidate.rank > 0 { distribution.append(candidate.token, Double(candidate.rank) / total) }
+        return draw(total: total)
+    }
+
+    /// Keeps `guess`, which was drawn from the distribution `guesses`, with probability min(1, p/q), or chooses another token from max(0, p − q): together
+    /// that is a token of the distribution p of `sample`. Errors as of `sample`.
+    ///
+    /// Leviathan, Kalman and Matias, "Fast Inference from Transformers via Speculative Decoding", 2023, section 2.3 and appendix A.1.
+    package mutating func verify(_ guess: Int32, from guesses: TokenDistribution, _ logits: UnsafeMutableBufferPointer<Float>) throws -> Int32 {
+        let best = try prepare(logits)
+        guard options.temperature > 0 else { return best }
+        filter(UnsafeBufferPointer(logits))
+        let total = weigh()
+        let weight = candidates.items.first { $0.token == guess }?.rank ?? 0
+        if generator.unit() * guesses.probability(of: guess) < Double(weight) / total { return guess }
+        if guessed.isEmpty { guessed = Array(repeating: 0, count: vocabularyCount) }
+        for entry in guesses.entries where guessed.indices.contains(Int(entry.token)) { guessed[Int(entry.token)] = entry.probability }
+        var rest = 0.0
+        for index in candidates.items.indices {
+            let candidate = candidates.items[index]
+            let left = Float(max(0, Double(candidate.rank) / total - guessed[Int(candidate.token)]))
+            candidates.setRank(of: index, to: left)
+            rest += Double(left)
+        }
+        for entry in guesses.entries where guessed.indices.contains(Int(entry.token)) { guessed[Int(entry.token)] = 0 }
+        // Nothing is left only where p and q are equal but for rounding; then p itself is as good.
+        return draw(total: rest > 0 ? rest : weigh())
+    }
+
+    /// Applies bias and penalties, and returns the best token.
+    private mutating func prepare(_ logits: UnsafeMutableBufferPointer<Float>) throws -> Int32 {
         guard logits.count == vocabularyCount, vocabularyCount > 0 else {
             throw SwiftletError.invalidArgument(
                 name: "logits", reason: "\(logits.count) values for a vocabulary of \(vocabularyCount)",
@@ -58,30 +111,39 @@ package struct Sampler {
         }
         for (token, amount) in bias { logits[token] += amount }
         penalties?.apply(to: logits)
-        let row = UnsafeBufferPointer(logits)
-        let best = try bestToken(row)
-        guard options.temperature > 0 else { return Int32(best) }
-
-        if options.topK > 0, options.topK < vocabularyCount {
-            if candidates.count == 0 { candidates.reserve(options.topK) }
-            candidates.keepBest(options.topK, of: row)
-        } else {
-            if candidates.count == 0 { candidates.reserve(vocabularyCount) }
-            candidates.keepAll(row)
-        }
-        if options.typicalP < 1 { keepTypical() }
-        if options.topP < 1 { keepNucleus() }
-        if options.minP > 0 { keepProbable() }
-        return draw()
-    }
-
-    private func bestToken(_ row: UnsafeBufferPointer<Float>) throws -> Int {
-        guard !reductions.sum(row).isNaN, let best = reductions.argmax(row), row[best].isFinite else {
+        guard let best = blocks.read(UnsafeBufferPointer(logits)) else {
             throw SwiftletError.invalidGraph(
                 node: "logits", reason: "a logit is not a number or infinite, or every token is forbidden",
                 remedy: "Check the logit bias; otherwise the model file or a kernel is broken: try --isa scalar.")
         }
-        return best
+        largest = logits[best]
+        return Int32(truncatingIfNeeded: best)
+    }
+
+    /// Leaves as candidates what the filters of the options leave.
+    private mutating func filter(_ row: UnsafeBufferPointer<Float>) {
+        if options.topK > 0, options.topK < vocabularyCount {
+            candidates.keep(row, atLeast: blocks.threshold(forBest: options.topK), blocks)
+            candidates.keepBest(options.topK)
+        } else if options.typicalP == 1, options.topP < 1 {
+            // The total of the whole row by one vectorised pass; what lies below the nucleus is never looked at one by one.
+            let total = Double(exp(Double(reductions.logSumExp(row) - largest)))
+            candidates.keep(row, atLeast: nucleusBound(total: total, largest: largest, count: vocabularyCount), blocks)
+            keepNucleus(total: total)
+            if options.minP > 0 { keepProbable() }
+            return
+        } else if options.typicalP == 1, options.minP > 0 {
+            return candidates.keep(row, atLeast: largest + logf(options.minP), blocks)
+        } else {
+            candidates.keep(row, atLeast: -.infinity, blocks)
+        }
+        if options.typicalP < 1 { keepTypical() }
+        if options.topP < 1 {
+            let total = mass().total
+            candidates.dropLogits(below: nucleusBound(total: total, largest: largestLogit, count: candidates.count))
+            keepNucleus(total: total)
+        }
+        if options.minP > 0 { keepProbable() }
     }
 
     /// Σ exp(logit − largest) over the candidates, and that largest logit.
@@ -113,13 +175,17 @@ package struct Sampler {
         candidates.rank { $0 }
     }
 
-    /// Keeps the most probable tokens until their mass reaches `topP`.
-    private mutating func keepNucleus() {
-        let (total, largest) = mass()
-        // Of n tokens, those less probable than (1 − p)/n hold less than 1 − p together, so the nucleus is among the others: usually a few
-        // hundred of a vocabulary. Half of that bound leaves room for rounding.
-        let bound = total * Double(1 - options.topP) / Double(2 * candidates.count)
-        candidates.dropLogits(below: largest + Float(log(bound)))
+    /// A logit below every one of the nucleus, among `count` tokens whose Σ exp(logit − largest) is `total`.
+    ///
+    /// Those less probable than (1 − p)/count hold less than 1 − p together, so the nucleus is among the others: usually a few hundred of a vocabulary. Half
+    /// of that bound leaves room for rounding.
+    private func nucleusBound(total: Double, largest: Float, count: Int) -> Float {
+        largest + Float(log(total * Double(1 - options.topP) / Double(2 * count)))
+    }
+
+    /// Keeps the most probable tokens until their mass reaches `topP` of `total`.
+    private mutating func keepNucleus(total: Double) {
+        let largest = largestLogit
         candidates.heapify()
         var kept = 0.0
         while let candidate = candidates.popBest() {
@@ -138,14 +204,19 @@ package struct Sampler {
         return largest
     }
 
-    /// Draws a candidate by its probability under the temperature.
-    private mutating func draw() -> Int32 {
+    /// Sets the candidates' ranks to their weights under the temperature, and returns the sum.
+    private mutating func weigh() -> Double {
         // Relative to the candidates' own maximum no exponent is positive and the sum is at least 1, at any temperature.
         let largest = largestLogit
         let temperature = options.temperature
-        candidates.rank { logit in expf((logit - largest) / temperature) }
+        candidates.weigh { expf(($0.logit - largest) / temperature) }
         var total = 0.0
         for candidate in candidates.items { total += Double(candidate.rank) }
+        return total
+    }
+
+    /// Draws a candidate by the weights in their ranks, whose sum is `total`.
+    private mutating func draw(total: Double) -> Int32 {
         var rest = generator.unit() * total
         var chosen = candidates.items[0]
         for candidate in candidates.items where candidate.rank > 0 {

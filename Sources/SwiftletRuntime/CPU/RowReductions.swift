@@ -8,16 +8,19 @@ package struct RowReductions: Sendable {
 
     private let logSumExp: Reduction
     private let sum: Reduction
+    private let max: Reduction
     private let argmax: Search
 
     /// Chooses the set for `isa` (CK_ISA_* bits). Throws `SwiftletError.unsupported` when the set lacks an operation (an incomplete build).
     package init(isa: UInt32 = ck_isa_detect()) throws {
-        guard let set = ck_vector_find(isa)?.pointee, let logSumExp = set.log_sum_exp, let sum = set.sum, let argmax = set.argmax else {
+        guard let set = ck_vector_find(isa)?.pointee, let logSumExp = set.log_sum_exp, let sum = set.sum, let max = set.max, let argmax = set.argmax
+        else {
             throw SwiftletError.unsupported(
                 file: "kernels", place: "row reductions", reason: "are missing from this build", remedy: "Rebuild the package.")
         }
         self.logSumExp = logSumExp
         self.sum = sum
+        self.max = max
         self.argmax = argmax
     }
 
@@ -28,6 +31,9 @@ package struct RowReductions: Sendable {
 
     /// The sum of a row. It is NaN exactly when the row holds a NaN or infinities of both signs.
     package func sum(_ row: UnsafeBufferPointer<Float>) -> Float { sum(row.baseAddress, Int64(row.count)) }
+
+    /// The largest number of a row, NaNs left aside; −∞ for an empty row.
+    package func max(_ row: UnsafeBufferPointer<Float>) -> Float { max(row.baseAddress, Int64(row.count)) }
 
     /// The index of the largest number of a row, the first of equals; nil for an empty row.
     package func argmax(_ row: UnsafeBufferPointer<Float>) -> Int? {

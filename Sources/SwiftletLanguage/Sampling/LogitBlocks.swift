@@ -1,0 +1,81 @@
+// One pass over a row of logits that spares sampling the others: the largest logit of each block of 128.
+//
+// The vector kernels make this pass about as fast as the row can be read. Afterwards the best token is in the block with the largest maximum, and the
+// k best are in blocks whose maximum is among the k largest (those k maxima alone are k logits as large), so what follows looks at few blocks.
+import SwiftletRuntime
+
+/// The maxima of a row's blocks. Reusable; keeps its memory.
+struct LogitBlocks {
+    static let blockLength = 128
+
+    private let reductions: RowReductions
+    private var maxima: [Float]
+    private var heap: [Float] = []
+
+    /// Throws `SwiftletError.unsupported` for an incomplete build.
+    init(vocabularyCount: Int) throws {
+        reductions = try RowReductions()
+        maxima = Array(repeating: 0, count: (max(vocabularyCount, 0) + Self.blockLength - 1) / Self.blockLength)
+    }
+
+    /// Reads a row as long as the vocabulary. Returns the token with the largest logit, the first of equals; nil when a logit is NaN, when the largest is
+    /// infinite, or when there is none.
+    mutating func read(_ row: UnsafeBufferPointer<Float>) -> Int? {
+        guard !row.isEmpty else { return nil }
+        var (best, bestBlock, isNumber) = (-Float.infinity, 0, true)
+        for block in maxima.indices {
+            let part = UnsafeBufferPointer(rebasing: row[range(block, row.count)])
+            let largest = reductions.max(part)
+            // A sum is NaN exactly when a number is, or when infinities of both signs meet, which is an error all the same.
+            if reductions.sum(part).isNaN { isNumber = false }
+            maxima[block] = largest
+            if largest > best { (best, bestBlock) = (largest, block) }
+        }
+        guard isNumber, best.isFinite else { return nil }
+        return range(bestBlock, row.count).first { row[$0] == best }
+    }
+
+    /// A number that at least `k` logits of the row read last reach (when it has so many above −∞), as large as the maxima can show.
+    mutating func threshold(forBest k: Int) -> Float {
+        guard k > 0, k < maxima.count else { return -.infinity }
+        heap.removeAll(keepingCapacity: true)
+        heap.append(contentsOf: maxima[0..<k])
+        return heap.withUnsafeMutableBufferPointer { heap in
+            // The root is the smallest of the k largest maxima so far.
+            for index in stride(from: k / 2 - 1, through: 0, by: -1) { Self.sink(heap, index) }
+            for block in k..<maxima.count where maxima[block] > heap[0] {
+                heap[0] = maxima[block]
+                Self.sink(heap, 0)
+            }
+            return heap[0]
+        }
+    }
+
+    /// Calls `body` for each token whose logit is at least `threshold` and above −∞, in order.
+    @inline(__always)
+    func forEach(_ row: UnsafeBufferPointer<Float>, atLeast threshold: Float, _ body: (Int32, Float) -> Void) {
+        for block in maxima.indices where maxima[block] >= threshold && maxima[block] > -.infinity {
+            for token in range(block, row.count) where row[token] >= threshold && row[token] > -.infinity {
+                body(Int32(truncatingIfNeeded: token), row[token])
+            }
+        }
+    }
+
+    @inline(__always)
+    private func range(_ block: Int, _ count: Int) -> Range<Int> {
+        block * Self.blockLength..<min((block + 1) * Self.blockLength, count)
+    }
+
+    @inline(__always)
+    private static func sink(_ heap: UnsafeMutableBufferPointer<Float>, _ start: Int) {
+        var hole = start
+        while true {
+            var child = 2 * hole + 1
+            guard child < heap.count else { return }
+            if child + 1 < heap.count, heap[child + 1] < heap[child] { child += 1 }
+            guard heap[child] < heap[hole] else { return }
+            heap.swapAt(hole, child)
+            hole = child
+        }
+    }
+}
