@@ -39,7 +39,7 @@ struct ModelCommandTests {
         #expect(
             Set(object.keys) == [
                 "text", "tokens", "prompt_tokens", "generated_tokens", "load_ms", "prefill_tokens_per_second", "decode_tokens_per_second",
-                "peak_resident_bytes", "isa", "threads",
+                "peak_resident_bytes", "isa", "threads", "speculation",
             ])
         #expect(object["prompt_tokens"] as? Int == 5)
         #expect(object["generated_tokens"] as? Int == 20)
@@ -49,6 +49,24 @@ struct ModelCommandTests {
         for rate in ["load_ms", "prefill_tokens_per_second", "decode_tokens_per_second", "peak_resident_bytes"] {
             #expect((object[rate] as? Double ?? 0) > 0, "\(rate)")
         }
+    }
+
+    /// Guessed or not, by the text or by another model: the same text.
+    @Test func speculationChangesNoText() throws {
+        let prompt = ["--prompt", "Once upon a time, Tim ran. Once upon a time, Tim", "--max-tokens", "40"]
+        let plain = try CommandRun(["generate", "--model", model, "--temperature", "0", "--threads", "1", "--speculate", "none"] + prompt)
+        #expect(plain.status == 0)
+        for arguments in [["--speculate", "lookup"], ["--draft-model", model]] {
+            let run = try CommandRun(["generate", "--model", model, "--temperature", "0", "--threads", "1"] + arguments + prompt)
+            #expect(run.output == plain.output)
+        }
+        let object = try CommandRun(["generate", "--model", model, "--temperature", "0", "--json", "--draft-model", model] + prompt).object()
+        let speculation = try #require(object["speculation"] as? [String: Any])
+        #expect(
+            Set(speculation.keys) == ["drafted_tokens", "accepted_tokens", "verification_steps", "plain_steps", "tokens_per_step", "state"])
+        let without = try CommandRun(["generate", "--model", model, "--json", "--speculate", "none"] + prompt).object()
+        #expect(without["speculation"] == nil)
+        #expect(try CommandRun(["generate", "--model", model, "--speculate", "sometimes"] + prompt).status == 2)
     }
 
     @Test func logProbabilitiesAreReportedWhenAskedFor() throws {

@@ -23,10 +23,12 @@ public struct GenerationOptions: Sendable {
     public var shiftsContext: Bool
     /// Go on after the model's end-of-sequence token.
     public var ignoresEnd: Bool
+    /// Whether tokens to come are guessed and checked several at once. The distribution of the text is the same with and without.
+    public var speculation: Speculation
 
     public init(
         maximumTokens: Int? = nil, sampling: SamplingOptions = SamplingOptions(), stop: [String] = [], logProbabilities: Int? = nil,
-        shiftsContext: Bool = false, ignoresEnd: Bool = false
+        shiftsContext: Bool = false, ignoresEnd: Bool = false, speculation: Speculation = .promptLookup()
     ) {
         self.maximumTokens = maximumTokens
         self.sampling = sampling
@@ -34,6 +36,7 @@ public struct GenerationOptions: Sendable {
         self.logProbabilities = logProbabilities
         self.shiftsContext = shiftsContext
         self.ignoresEnd = ignoresEnd
+        self.speculation = speculation
     }
 }
 
@@ -77,6 +80,8 @@ public struct GenerationStatistics: Sendable {
     public internal(set) var prefillSeconds = 0.0
     /// Time spent on all tokens but the first, which the prompt's evaluation yields.
     public internal(set) var decodeSeconds = 0.0
+    /// What speculation did; nil without it, and before the second token.
+    public internal(set) var speculation: SpeculationStatistics?
 
     public var prefillTokensPerSecond: Double { prefillSeconds > 0 ? Double(promptTokens - cachedTokens) / prefillSeconds : 0 }
     public var decodeTokensPerSecond: Double { decodeSeconds > 0 ? Double(generatedTokens - 1) / decodeSeconds : 0 }

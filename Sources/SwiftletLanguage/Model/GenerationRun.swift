@@ -8,16 +8,23 @@ struct GenerationRun {
     private var decoder: StreamingDecoder
     private var stops: StopMatcher
     private var probabilities: LogProbabilities
-    private var drawn: SampledToken?
+    /// Tokens drawn; those from `handedOut` on are still to be handed out.
+    private var drawn: [SampledToken] = []
+    private var handedOut = 0
 
     /// The newest token, which the next evaluation continues from.
     private(set) var last: Int32 = 0
+    /// Tokens handed out.
     private(set) var generated = 0
     private(set) var isFinished = false
-    /// Whether the newest token has been handed out and the next one must be computed.
-    var needsEvaluation: Bool { drawn == nil }
+    var speculator: Speculator
+    /// Whether all tokens drawn have been handed out and the next one must be computed.
+    var needsEvaluation: Bool { handedOut == drawn.count }
+    /// Tokens that may still be handed out, a step's certain one left aside.
+    var roomForGuesses: Int { options.maximumTokens.map { max(0, $0 - generated - 1) } ?? .max }
 
-    init(id: Int, options: GenerationOptions, model: LanguageModel) throws {
+    /// Also reads the prompt for the sampler's penalties and for guesses.
+    init(id: Int, options: GenerationOptions, model: LanguageModel, prompt: [Int32], context: Int, drafts: (LanguageModel) throws -> DraftCache) throws {
         self.id = id
         self.options = options
         sampler = try Sampler(options.sampling, vocabularyCount: model.vocabularyCount)
@@ -25,29 +32,44 @@ struct GenerationRun {
         decoder = StreamingDecoder(model.tokenizer)
         stops = StopMatcher(options.stop)
         probabilities = try LogProbabilities()
+        speculator = try Speculator(options, vocabularyCount: model.vocabularyCount, prompt: prompt, context: context, drafts: drafts)
+        drawn.reserveCapacity(1 + Speculation.longestDraft)
+        for token in prompt { sampler.accept(token) }
     }
 
-    /// Draws the next token from a row of logits, which is used up.
-    mutating func draw(from logits: UnsafeMutableBufferPointer<Float>) throws {
-        guard let count = options.logProbabilities else {
-            drawn = SampledToken(id: try sampler.sample(logits), logProbability: nil, alternatives: [])
-            return
+    /// Draws the next token from a row of logits, which is used up, and returns it. A guess that was drawn from `guesses` is kept where the rule of
+    /// speculative sampling keeps it.
+    @discardableResult
+    mutating func draw(from logits: UnsafeMutableBufferPointer<Float>, guess: Int32 = 0, from guesses: TokenDistribution? = nil) throws -> Int32 {
+        if needsEvaluation {
+            drawn.removeAll(keepingCapacity: true)
+            handedOut = 0
         }
         // Log-probabilities are the model's own: taken from the row as it was before bias and penalties.
-        let row = Array(logits)
-        let id = try sampler.sample(logits)
-        let result = try row.withUnsafeBufferPointer { try probabilities.logProbabilities(of: id, top: count, in: $0) }
-        drawn = SampledToken(id: id, logProbability: result.token, alternatives: result.alternatives)
+        let row = options.logProbabilities == nil ? [] : Array(logits)
+        let id = if let guesses { try sampler.verify(guess, from: guesses, logits) } else { try sampler.sample(logits) }
+        var token = SampledToken(id: id, logProbability: nil, alternatives: [])
+        if let count = options.logProbabilities {
+            let result = try row.withUnsafeBufferPointer { try probabilities.logProbabilities(of: id, top: count, in: $0) }
+            token = SampledToken(id: id, logProbability: result.token, alternatives: result.alternatives)
+        }
+        // Penalties see a token as soon as it is certain: the next row of the same step is drawn after it.
+        sampler.accept(id)
+        drawn.append(token)
+        last = id
+        return id
     }
 
-    /// Hands out the token drawn last.
+    /// Whether `token` ends the text, so that none is drawn after it.
+    func ends(_ token: Int32) -> Bool { endTokens.contains(token) }
+
+    /// Hands out the next of the tokens drawn.
     mutating func emit() -> GeneratedText? {
-        guard let token = drawn else { return nil }
-        drawn = nil
+        guard handedOut < drawn.count else { return nil }
+        let token = drawn[handedOut]
+        handedOut += 1
         if endTokens.contains(token.id) { return close(.end) }
         if let limit = options.maximumTokens, generated >= limit { return close(.length) }
-        sampler.accept(token.id)
-        last = token.id
         generated += 1
         let text = stops.append(decoder.append(token.id))
         if stops.matched != nil {

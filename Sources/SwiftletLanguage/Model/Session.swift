@@ -14,6 +14,10 @@ public actor Session {
     private var cached: [Int32] = []
     private var run: GenerationRun?
     private var runCount = 0
+    /// What steps take, kept from one generation to the next.
+    private var times = StepTimes()
+    /// The cache of the draft model used last.
+    private var drafts: DraftCache?
     /// Figures of the latest generation.
     public private(set) var statistics = GenerationStatistics()
 
@@ -106,7 +110,7 @@ public actor Session {
             prompt = shifted(prompt)
         }
         runCount += 1
-        var run = try GenerationRun(id: runCount, options: options, model: model)
+        var run = try GenerationRun(id: runCount, options: options, model: model, prompt: prompt, context: context) { try draftCache(of: $0) }
         // From here on the cache is no longer that of the generation before, even if this one fails.
         self.run = nil
         statistics = GenerationStatistics()
@@ -116,10 +120,10 @@ public actor Session {
         let shared = zip(prompt.dropLast(), cached).prefix { $0 == $1 }.count
         statistics.cachedTokens = shared
         cached.removeSubrange(shared...)
-        for token in prompt { run.sampler.accept(token) }
         let rows = try decoder.evaluate(Array(prompt[shared...]), at: shared)
         cached = prompt
-        try run.draw(from: rows[0])
+        let first = try run.draw(from: rows[0])
+        run.speculator.observe(first)
         statistics.prefillSeconds = (ContinuousClock.now - start) / .seconds(1)
         self.run = run
         return run.id
@@ -137,14 +141,22 @@ public actor Session {
                 try shift()
             }
             let start = ContinuousClock.now
-            let rows = try decoder.evaluate([run.last], at: cached.count)
-            cached.append(run.last)
-            try run.draw(from: rows[0])
+            try run.advance(decoder, cached: &cached, context: context, times: &times)
             statistics.decodeSeconds += (ContinuousClock.now - start) / .seconds(1)
+            statistics.speculation = run.speculator.statistics
+            statistics.speculation?.stepCosts = times.measured
         }
         let step = run.emit()
         statistics.generatedTokens = run.generated
         return step
+    }
+
+    /// The cache of a draft model: the one there is, where it is of that model.
+    private func draftCache(of draft: LanguageModel) throws -> DraftCache {
+        if let drafts, drafts.model === draft { return drafts }
+        let cache = try DraftCache(draft, for: model, context: context)
+        drafts = cache
+        return cache
     }
 
     /// The part of `tokens` that stays when the context is full: the first token, where it is the model's start token, and the newer half.

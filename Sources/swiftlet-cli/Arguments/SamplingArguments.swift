@@ -81,10 +81,10 @@ struct SamplingArguments: ParsableArguments {
     }
 
     /// The options of a generation that reports `alternatives` log-probabilities a token (nil: none).
-    func generation(alternatives: Int? = nil) -> GenerationOptions {
+    func generation(alternatives: Int? = nil, speculation: Speculation) -> GenerationOptions {
         GenerationOptions(
             maximumTokens: maxTokens, sampling: options, stop: stop, logProbabilities: alternatives, shiftsContext: contextShift,
-            ignoresEnd: ignoreEos)
+            ignoresEnd: ignoreEos, speculation: speculation)
     }
 }
 

@@ -10,6 +10,7 @@ struct ChatCommand: AsyncParsableCommand {
 
     @OptionGroup(title: "Model") var model: ModelArguments
     @OptionGroup(title: "Sampling") var sampling: SamplingArguments
+    @OptionGroup(title: "Speculation") var speculation: SpeculationArguments
 
     @Option(help: "A system message, kept by /reset.")
     var system: String?
@@ -33,6 +34,7 @@ struct ChatCommand: AsyncParsableCommand {
                 file: model.path, place: "tokenizer.chat_template", reason: "the model has no chat template",
                 remedy: "Use an instruction-tuned model, or swiftlet generate.")
         }
+        let guesses = try await speculation.load(self.model, context: context)
         let session = try Session(model, context: context)
         let opening = system.map { [ChatMessage(role: "system", content: $0)] } ?? []
         var messages = opening
@@ -50,7 +52,7 @@ struct ChatCommand: AsyncParsableCommand {
             default:
                 messages.append(ChatMessage(role: "user", content: line))
                 do {
-                    messages.append(ChatMessage(role: "assistant", content: try await answer(messages, session)))
+                    messages.append(ChatMessage(role: "assistant", content: try await answer(messages, session, guesses)))
                 } catch let error as SwiftletError {
                     // The conversation goes on without the message that failed.
                     messages.removeLast()
@@ -69,8 +71,8 @@ struct ChatCommand: AsyncParsableCommand {
     }
 
     /// Prints an answer as it comes. Ctrl-C ends it; what was said until then is part of the conversation.
-    private func answer(_ messages: [ChatMessage], _ session: Session) async throws -> String {
-        let options = sampling.generation()
+    private func answer(_ messages: [ChatMessage], _ session: Session, _ speculation: Speculation) async throws -> String {
+        let options = sampling.generation(speculation: speculation)
         let speaking = Task {
             var text = ""
             var finish: FinishReason?

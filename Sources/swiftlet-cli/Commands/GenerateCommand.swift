@@ -20,6 +20,7 @@ struct GenerateCommand: AsyncParsableCommand {
 
     @OptionGroup(title: "Model") var model: ModelArguments
     @OptionGroup(title: "Sampling") var sampling: SamplingArguments
+    @OptionGroup(title: "Speculation") var speculation: SpeculationArguments
 
     @Option(name: [.short, .long], help: "The prompt.")
     var prompt: String?
@@ -57,6 +58,7 @@ struct GenerateCommand: AsyncParsableCommand {
     func run() async throws {
         let text = try InputFile.text(option: prompt, file: file)
         let model = try await model.load(context: context)
+        let guesses = try await speculation.load(self.model, context: context)
         let session = try Session(model, context: context)
         let prompt: Prompt =
             switch form {
@@ -65,7 +67,8 @@ struct GenerateCommand: AsyncParsableCommand {
                 .chat((system.map { [ChatMessage(role: "system", content: $0)] } ?? []) + [ChatMessage(role: "user", content: text)])
             }
         var report = GenerateReport(isLogProbsReported: logProbs)
-        for try await step in session.generate(prompt, options: sampling.generation(alternatives: logProbs ? topLogProbs ?? 0 : nil)) {
+        let options = sampling.generation(alternatives: logProbs ? topLogProbs ?? 0 : nil, speculation: guesses)
+        for try await step in session.generate(prompt, options: options) {
             if !json { Console.write(step.text) }
             report.add(step, tokenizer: model.tokenizer)
         }

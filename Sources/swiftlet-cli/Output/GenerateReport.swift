@@ -16,8 +16,20 @@ struct GenerateReport {
         let peakResidentBytes: Int
         let isa: String
         let threads: Int
+        /// Only where tokens were guessed or could have been.
+        let speculation: Speculation?
         /// Only when asked for.
         let logProbs: [Entry]?
+    }
+
+    /// What guessing tokens brought.
+    struct Speculation: Encodable {
+        let draftedTokens: Int
+        let acceptedTokens: Int
+        let verificationSteps: Int
+        let plainSteps: Int
+        let tokensPerStep: Double
+        let state: String
     }
 
     /// One token with its log-probability.
@@ -59,6 +71,12 @@ struct GenerateReport {
             text: text, tokens: tokens, promptTokens: statistics.promptTokens, generatedTokens: statistics.generatedTokens,
             loadMs: model.loadMilliseconds, prefillTokensPerSecond: statistics.prefillTokensPerSecond,
             decodeTokensPerSecond: statistics.decodeTokensPerSecond, peakResidentBytes: ProcessMemory.current().peakResidentBytes,
-            isa: model.instructionSet.rawValue, threads: model.threads, logProbs: logProbs)
+            isa: model.instructionSet.rawValue, threads: model.threads,
+            speculation: statistics.speculation.map {
+                Speculation(
+                    draftedTokens: $0.draftedTokens, acceptedTokens: $0.acceptedTokens, verificationSteps: $0.verificationSteps,
+                    plainSteps: $0.plainSteps, tokensPerStep: $0.tokensPerStep, state: $0.state.rawValue)
+            },
+            logProbs: logProbs)
     }
 }
