@@ -11,6 +11,7 @@ static const ck_linear_group *const linear_groups[] = {
     &ck_linear_avx2,
     &ck_linear_dense_avx2,
 #elif defined(__aarch64__)
+    &ck_linear_i8mm,
     &ck_linear_dotprod,
     &ck_linear_dense_neon,
 #endif
