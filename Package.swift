@@ -49,7 +49,7 @@ let package = Package(
         // The command: one file a subcommand.
         .executableTarget(
             name: "swiftlet-cli",
-            dependencies: ["SwiftletMeasure", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            dependencies: ["SwiftletMeasure", "SwiftletKernelCases", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
 
         // Naive operations in Double, seeded data and tolerances, shared by every test target.
         .target(name: "TestSupport", dependencies: ["SwiftletGraph"], path: "Tests/TestSupport"),

@@ -1,4 +1,4 @@
-// Peak loops for every instruction set but AMX, and the memory reader. Each loop keeps enough independent accumulators in flight to hide the latency of
+// Peak loops for every instruction set but AMX. Each loop keeps enough independent accumulators in flight to hide the latency of
 // its instruction (4 or 5 cycles × 2 units: at least 10), all in registers. Empty asm statements keep the compiler from merging or dropping rounds.
 #include "ckernels/isa.h"
 #include "ckernels/peak.h"
@@ -32,13 +32,6 @@ static double scalar_f32(uint64_t iterations) {
     double total = 0;
     for (int i = 0; i < chains; i++) total += sum[i];
     return total;
-}
-
-static uint64_t read_scalar(const uint64_t *data, size_t words) {
-    uint64_t sum[8] = {0};
-    for (size_t i = 0; i < words; i += 8)
-        for (int j = 0; j < 8; j++) sum[j] ^= data[i + j];
-    return sum[0] ^ sum[1] ^ sum[2] ^ sum[3] ^ sum[4] ^ sum[5] ^ sum[6] ^ sum[7];
 }
 
 #if defined(__x86_64__)
@@ -81,15 +74,6 @@ static double avx2_int8(uint64_t iterations) {
     return (double)out[0] + out[7];
 }
 
-static uint64_t read_avx2(const uint64_t *data, size_t words) {
-    __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
-    for (size_t i = 0; i < words; i += 16)
-        for (int j = 0; j < 4; j++) sum[j] = _mm256_xor_si256(sum[j], _mm256_load_si256((const __m256i *)(data + i) + j));
-    uint64_t out[4];
-    _mm256_storeu_si256((__m256i *)out, _mm256_xor_si256(_mm256_xor_si256(sum[0], sum[1]), _mm256_xor_si256(sum[2], sum[3])));
-    return out[0] ^ out[1] ^ out[2] ^ out[3];
-}
-
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target("avxvnni"))), apply_to = function)
 
@@ -112,16 +96,6 @@ static double avx512_f32(uint64_t iterations) {
     CK_PEAK_LOOP(__m512, term, CK_ROUND)
 #undef CK_ROUND
     return _mm512_reduce_add_ps(CK_PEAK_SUM(_mm512_add_ps));
-}
-
-static uint64_t read_avx512(const uint64_t *data, size_t words) {
-    __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
-    for (size_t i = 0; i < words; i += 32)
-        for (int j = 0; j < 4; j++) sum[j] = _mm512_xor_si512(sum[j], _mm512_load_si512((const __m512i *)(data + i) + j));
-    uint64_t out[8], result = 0;
-    _mm512_storeu_si512(out, _mm512_xor_si512(_mm512_xor_si512(sum[0], sum[1]), _mm512_xor_si512(sum[2], sum[3])));
-    for (int i = 0; i < 8; i++) result ^= out[i];
-    return result;
 }
 
 #pragma clang attribute pop
@@ -230,17 +204,6 @@ static const ck_peak_row rows[] = {
 const ck_peak_row *ck_peak_rows(size_t *count) {
     *count = sizeof rows / sizeof *rows;
     return rows;
-}
-
-uint64_t ck_peak_read(const void *data, size_t bytes, uint32_t isa) {
-    const size_t words = bytes / 512 * 64;
-#if defined(__x86_64__)
-    if (isa & CK_ISA_AVX512) return read_avx512(data, words);
-    if (isa & CK_ISA_AVX2) return read_avx2(data, words);
-#else
-    (void)isa;
-#endif
-    return read_scalar(data, words);
 }
 
 const char *ck_compiler(void) { return __VERSION__; }

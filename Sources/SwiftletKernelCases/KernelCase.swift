@@ -81,7 +81,8 @@ final class Operand<Element: BitwiseCopyable> {
     let elements: UnsafeMutableBufferPointer<Element>
 
     init(count: Int, purpose: String) throws {
-        memory = try AlignedMemory(byteCount: count * MemoryLayout<Element>.stride, purpose: purpose)
+        // Mapped as packed weights are.
+        memory = try AlignedMemory(byteCount: count * MemoryLayout<Element>.stride, purpose: purpose, hugePages: true)
         elements = memory.bytes.bindMemory(to: Element.self)
     }
 

@@ -77,6 +77,19 @@ public struct Layer: Sendable, Equatable {
         return layers
     }
 
+    /// Reads a shape file, or those of a folder. Throws as `read(folder:)` does.
+    public static func read(path: String) throws -> [Layer] {
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue { return try read(folder: path) }
+        let text: String
+        do {
+            text = try String(contentsOfFile: path, encoding: .utf8)
+        } catch {
+            throw SwiftletError.io(path: path, reason: error.localizedDescription, remedy: "Name a readable UTF-8 shape file, or a folder of them.")
+        }
+        return try parse(text, model: URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent, source: path)
+    }
+
     /// Reads every `.txt` file of a folder, in order of their names. Throws `SwiftletError.io` where one cannot be read, and what `parse` throws.
     public static func read(folder: String) throws -> [Layer] {
         do {

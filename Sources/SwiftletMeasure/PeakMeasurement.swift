@@ -1,18 +1,32 @@
 // Measured limits of the machine: how fast it reads memory, and how fast it multiplies with each instruction set. Kernels are held against these.
 import CKernels
-import Foundation
 import SwiftletRuntime
 import SwiftletTensor
-import Synchronization
 
-/// Speed of reading memory, in 10⁹ bytes per second: the median of several passes over a buffer larger than the caches.
+/// Speed of reading memory, in 10⁹ bytes per second, over a buffer larger than the caches.
+///
+/// The best of several read loops, in memory mapped as weights are (huge pages where the system has them), so that no kernel reads faster. On a busy
+/// machine the medians fall below the best passes; a figure taken meanwhile is to be held against them.
 public struct MemoryBandwidth: Sendable, Codable, Equatable {
     /// Bytes read in each pass.
     public let bufferBytes: Int
+    /// The best pass of the best loop.
     public let oneThread: Double
     public let allThreads: Double
+    /// The median over passes of each pass's best loop.
+    public let oneThreadMedian: Double
+    public let allThreadsMedian: Double
     /// Threads behind `allThreads`.
     public let threads: Int
+
+    package init(bufferBytes: Int, oneThread: Double, allThreads: Double, oneThreadMedian: Double, allThreadsMedian: Double, threads: Int) {
+        self.bufferBytes = bufferBytes
+        self.oneThread = oneThread
+        self.allThreads = allThreads
+        self.oneThreadMedian = oneThreadMedian
+        self.allThreadsMedian = allThreadsMedian
+        self.threads = threads
+    }
 }
 
 /// Arithmetic speed of one instruction set on registers, in 10⁹ operations per second; a multiply and an add count as two.
@@ -23,59 +37,59 @@ public struct PeakRate: Sendable, Codable, Equatable {
     public let unit: String
     public let oneThread: Double
     public let allThreads: Double
+
+    package init(name: String, unit: String, oneThread: Double, allThreads: Double) {
+        self.name = name
+        self.unit = unit
+        self.oneThread = oneThread
+        self.allThreads = allThreads
+    }
 }
 
 public enum PeakMeasurement {
-    /// Measures the read bandwidth with one thread and with `threads`. Takes about a quarter of a second.
+    /// Measures the read bandwidth with one thread and with `threads`. Takes about half a second.
     ///
     /// The buffer is four times the last cache, 64 to 256 MiB, and less where a sixteenth of the available memory is less: then caches may flatter
     /// the figure. Throws `SwiftletError.invalidArgument` for fewer than 1 thread and `SwiftletError.outOfMemory` without memory for a buffer.
-    public static func memoryBandwidth(on machine: Machine, threads: Int, passes: Int = 7) throws -> MemoryBandwidth {
-        guard threads >= 1, passes >= 1 else {
-            throw SwiftletError.invalidArgument(
-                name: "threads", reason: "\(threads) threads, \(passes) passes", remedy: "Pass at least 1 of each.")
-        }
+    public static func memoryBandwidth(on machine: Machine, threads: Int, passes: Int = 15) throws -> MemoryBandwidth {
+        try check(threads: threads, passes: passes)
         let wanted = min(max(machine.lastCacheBytes.multipliedReportingOverflow(by: 4).partialValue, 64 << 20), 256 << 20)
-        // Each thread's share is a whole number of pages.
-        let share = min(wanted, machine.availableMemoryBytes / 16) / threads / 4096 * 4096
-        guard share > 0 else { throw SwiftletError.outOfMemory(bytes: wanted, purpose: "the measurement of memory bandwidth") }
-        let buffer = SharedBuffer(bytes: share * threads)
-        defer { buffer.deallocate() }
-        let isa = ck_isa_detect()
-        func rate(_ threads: Int, _ bytes: Int) -> Double {
-            let share = bytes / threads
-            let seconds = (0..<passes).map { _ in
-                parallelSeconds(threads) { index in
-                    let sum = ck_peak_read(buffer.base + index * share, share, isa)
-                    // The buffer is zero, and so is the sum; the comparison keeps the reads.
-                    precondition(sum == 0)
-                }
-            }
-            return Double(bytes) / median(seconds) * 1e-9
+        let reader = try MemoryReader(bytes: min(wanted, machine.availableMemoryBytes / 16), threads: threads)
+        func rates(_ threads: Int) -> (best: Double, median: Double) {
+            let passes = (0..<passes).map { _ in reader.pass(threads: threads) }
+            let spread = Spread(passes)
+            return (spread?.maximum ?? 0, spread?.median ?? 0)
         }
-        let bytes = share * threads
-        return MemoryBandwidth(bufferBytes: bytes, oneThread: rate(1, bytes), allThreads: rate(threads, bytes), threads: threads)
+        let one = rates(1), all = threads == 1 ? one : rates(threads)
+        return MemoryBandwidth(
+            bufferBytes: reader.byteCount, oneThread: one.best, allThreads: all.best, oneThreadMedian: one.median, allThreadsMedian: all.median,
+            threads: threads)
     }
 
-    /// Measures every instruction set of the CPU with one thread and with `threads`. Takes about 50 ms a row.
+    /// Measures every instruction set of the CPU with one thread and with `threads`. Takes about 100 ms a row: many short passes, of which the best
+    /// counts, so that on a busy machine some of them run undisturbed.
     ///
     /// Throws `SwiftletError.invalidArgument` for fewer than 1 thread.
-    public static func peakRates(threads: Int, isa: UInt32 = ck_isa_detect(), passes: Int = 5) throws -> [PeakRate] {
-        guard threads >= 1, passes >= 1 else {
-            throw SwiftletError.invalidArgument(
-                name: "threads", reason: "\(threads) threads, \(passes) passes", remedy: "Pass at least 1 of each.")
-        }
+    public static func peakRates(threads: Int, isa: UInt32 = ck_isa_detect(), passes: Int = 25) throws -> [PeakRate] {
+        try check(threads: threads, passes: passes)
         return rows.filter { $0.isa & isa == $0.isa }.compactMap { row in
             guard let run = row.run else { return nil }
             let trial: UInt64 = 10_000
             _ = run(trial)
-            // Enough rounds for about 5 ms.
-            let iterations = UInt64(max(1, 5e-3 / max(parallelSeconds(1) { _ in _ = run(trial) }, 1e-7) * Double(trial)))
+            // Enough rounds for about 2 ms.
+            let iterations = UInt64(max(1, 2e-3 / max(ParallelTiming.seconds(threads: 1) { _ in _ = run(trial) }, 1e-7) * Double(trial)))
             func rate(_ threads: Int) -> Double {
-                let best = (0..<passes).map { _ in parallelSeconds(threads) { _ in _ = run(iterations) } }.min() ?? .infinity
+                let best = (0..<passes).map { _ in ParallelTiming.seconds(threads: threads) { _ in _ = run(iterations) } }.min() ?? .infinity
                 return row.operations_per_iteration * Double(iterations) * Double(threads) / best * 1e-9
             }
             return PeakRate(name: String(cString: row.name), unit: String(cString: row.unit), oneThread: rate(1), allThreads: rate(threads))
+        }
+    }
+
+    private static func check(threads: Int, passes: Int) throws {
+        guard threads >= 1, passes >= 1 else {
+            throw SwiftletError.invalidArgument(
+                name: "threads", reason: "\(threads) threads, \(passes) passes", remedy: "Pass at least 1 of each.")
         }
     }
 
@@ -85,72 +99,4 @@ public enum PeakMeasurement {
         let first = ck_peak_rows(&count)
         return Array(UnsafeBufferPointer(start: first, count: count))
     }
-
-    /// Seconds from the moment all of `threads` threads are ready to the moment the last has done `body(index)`.
-    private static func parallelSeconds(_ threads: Int, _ body: @escaping @Sendable (Int) -> Void) -> Double {
-        let clock = ContinuousClock()
-        guard threads > 1 else { return seconds(clock.measure { body(0) }) }
-        let gate = Gate(threads: threads)
-        for index in 0..<threads {
-            Thread.detachNewThread {
-                gate.arriveAndWait()
-                body(index)
-                gate.finish()
-            }
-        }
-        gate.waitForArrivals()
-        return seconds(clock.measure { gate.openAndWaitForAll() })
-    }
-
-    private static func seconds(_ duration: Duration) -> Double {
-        Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
-    }
-
-    private static func median(_ values: [Double]) -> Double {
-        let sorted = values.sorted()
-        let middle = sorted.count / 2
-        return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
-    }
-}
-
-/// Lets several threads start together and tells when all are done. Waiting spins, which delays the start least; it lasts microseconds but for
-/// the wait for the end, which sleeps.
-private final class Gate: Sendable {
-    private let threads: Int
-    private let arrived = Atomic<Int>(0)
-    private let open = Atomic<Bool>(false)
-    private let done = DispatchSemaphore(value: 0)
-
-    init(threads: Int) { self.threads = threads }
-
-    func arriveAndWait() {
-        arrived.add(1, ordering: .releasing)
-        while !open.load(ordering: .acquiring) {}
-    }
-
-    func waitForArrivals() {
-        while arrived.load(ordering: .acquiring) < threads { usleep(50) }
-    }
-
-    func openAndWaitForAll() {
-        open.store(true, ordering: .releasing)
-        for _ in 0..<threads { done.wait() }
-    }
-
-    func finish() { done.signal() }
-}
-
-/// A zeroed, page-aligned buffer that several threads read.
-///
-/// `@unchecked Sendable`: written before any thread sees it, then only read until `deallocate`.
-private struct SharedBuffer: @unchecked Sendable {
-    let base: UnsafeMutableRawPointer
-
-    init(bytes: Int) {
-        base = .allocate(byteCount: bytes, alignment: 4096)
-        // Written, so that every page is a page of its own and not the system's one page of zeros.
-        base.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
-    }
-
-    func deallocate() { base.deallocate() }
 }

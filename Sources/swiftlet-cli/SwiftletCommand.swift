@@ -23,7 +23,7 @@ struct SwiftletCommand: AsyncParsableCommand {
 
     static func main() async {
         let work = Task {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(BenchCommand.completed(Array(CommandLine.arguments.dropFirst())))
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {

@@ -173,7 +173,10 @@ struct ModelCommandTests {
         let bench = try CommandRun([
             "bench", "--model", model, "--prompt-tokens", "16", "--generate-tokens", "4", "--repetitions", "2", "--threads", "1", "--json",
         ]).object()
-        for key in ["prefill_tokens_per_second", "decode_tokens_per_second", "load_ms", "peak_resident_bytes"] {
+        for key in [
+            "prefill_tokens_per_second", "decode_tokens_per_second", "load_ms", "peak_resident_bytes", "weight_bytes_per_token", "kv_bytes_per_token",
+            "read_gb_per_second", "decode_percent_of_read",
+        ] {
             #expect((bench[key] as? Double ?? 0) > 0, "\(key)")
         }
         let text = try #require(SharedData.storiesModel.map { _ in String(repeating: "Lily went to the park. ", count: 60) })

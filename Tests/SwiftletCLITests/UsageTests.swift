@@ -16,7 +16,8 @@ import Testing
         ["generate", "--model", "x", "--prompt", "a", "--context", "0"], ["chat"], ["inspect"], ["inspect", "x", "--graph", "--json"],
         ["tokenize", "--model", "x", "--text", "a", "--file", "b"], ["template", "--template", "x"], ["perplexity", "--model", "x"],
         ["perplexity", "--model", "x", "--file", "y", "--chunks", "0"], ["eval", "hellaswag", "--model", "x"],
-        ["bench", "--model", "x", "--repetitions", "0"],
+        ["bench"], ["bench", "--model", "x", "--repetitions", "0"], ["bench", "model"], ["bench", "kernels", "--filter", "("],
+        ["bench", "kernels", "--threads", "0"], ["bench", "kernels", "--shapes", "x", "--model", "y"], ["bench", "--roofline"],
         ["pull"], ["nonsense"], ["generate", "--nonsense"],
     ])
     func wrongUsageIsCode2OnStandardError(arguments: [String]) throws {
@@ -27,7 +28,7 @@ import Testing
     }
 
     @Test(arguments: [
-        [], ["generate"], ["chat"], ["inspect"], ["tokenize"], ["template"], ["perplexity"], ["eval"], ["eval", "hellaswag"], ["bench"],
+        [], ["generate"], ["chat"], ["inspect"], ["tokenize"], ["template"], ["perplexity"], ["eval"], ["eval", "hellaswag"], ["bench"], ["bench", "model"], ["bench", "kernels"],
         ["pull"], ["doctor"],
     ])
     func helpIsCode0OnStandardOutput(command: [String]) throws {
@@ -43,7 +44,8 @@ import Testing
         ["inspect", "/dev/null"], ["tokenize", "--model", "/absent.gguf", "--text", "a"],
         ["template", "--template", "/absent", "--data", "/absent"],
         ["perplexity", "--model", "/absent.gguf", "--file", "/absent"], ["perplexity", "--model", "/absent.gguf", "--file", "/"],
-        ["pull", "no-such-model"],
+        ["pull", "no-such-model"], ["bench", "kernels", "--shapes", "/absent"], ["bench", "kernels", "--model", "/absent.gguf"],
+        ["bench", "--roofline", "/absent/x.svg", "--shapes", "/absent"],
     ])
     func failuresAreCode1AndOneLine(arguments: [String]) throws {
         let run = try CommandRun(arguments)
@@ -51,6 +53,26 @@ import Testing
         #expect(run.output.isEmpty)
         #expect(run.errors.hasPrefix("error: "))
         #expect(run.errors.split(separator: "\n").count == 1)
+    }
+
+    @Test func benchTimesKernelsAndDrawsThem() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let (shapes, page) = (folder.appending(path: "tiny.txt").path, folder.appending(path: "roof.svg").path)
+        try Data("linear Q4_1 48 64 1 a\nvector 77 1 w\n".utf8).write(to: URL(fileURLWithPath: shapes))
+        let run = try CommandRun(["bench", "kernels", "--shapes", shapes, "--filter", "q4m.*rows=64|vector.*silu_gate", "--json"])
+        #expect(run.status == 0)
+        let figures = try #require(run.object()["figures"] as? [[String: Any]])
+        #expect(figures.contains { $0["kernel"] as? String == "linear_q4m_q8_scalar" && $0["shape"] as? String == "tiny/a/rows=64" })
+        #expect(figures.contains { $0["kernel"] as? String == "vector_scalar" && $0["shape"] as? String == "tiny/w/silu_gate/n=77" })
+        for figure in figures { #expect((figure["median_nanoseconds"] as? Double ?? 0) > 0) }
+        // A roofline is made of kernels, wherever it is asked for.
+        let drawn = try CommandRun(["bench", "--roofline", page, "--shapes", shapes, "--filter", "q4m_q8.*rows=1-cached"])
+        #expect(drawn.status == 0 && drawn.output.contains("linear_q4m_q8_scalar") && drawn.errors.contains("roof.svg"))
+        #expect(try String(contentsOfFile: page, encoding: .utf8).contains("linear_q4m_q8_scalar"))
+        let none = try CommandRun(["bench", "kernels", "--shapes", shapes, "--filter", "nothing-has-this-name"])
+        #expect(none.status == 1 && none.errors.hasPrefix("error: "))
     }
 
     @Test func templateIsRenderedByteForByte() throws {

@@ -9,7 +9,7 @@ import SwiftletMeasure
 
 private let needsModel = "needs ../shared/data/models/stories260k-f32.gguf"
 
-private func storiesModel() throws -> LanguageModel {
+func storiesModel() throws -> LanguageModel {
     try LanguageModel(path: try #require(SharedData.storiesModel), options: ModelOptions(threads: 2, context: 512))
 }
 
@@ -168,6 +168,13 @@ private let story = String(
         #expect(result.decodeTokensPerSecond.minimum > 0)
         #expect(result.loadMilliseconds == model.loadMilliseconds)
         #expect(result.peakResidentBytes > 1 << 20)
+        #expect(result.weightBytesPerToken == DecodeTraffic(model.graph).weightBytes)
+        #expect(result.cacheBytesPerToken == DecodeTraffic(model.graph).cacheBytes(positions: 32..<40))
+        let read = result.readGigabytesPerSecond, share = result.decodePercentOfRead
+        #expect(read.minimum > 0)
+        // The share of a repetition is its own rate against its own read.
+        let bytes = Double(result.weightBytesPerToken) * 1e-7, decode = result.decodeTokensPerSecond
+        #expect(share.minimum >= decode.minimum * bytes / read.maximum * 0.999 && share.maximum <= decode.maximum * bytes / read.minimum * 1.001)
     }
 
     @Test(.enabled(if: SharedData.storiesModel != nil, Comment(rawValue: needsModel)))

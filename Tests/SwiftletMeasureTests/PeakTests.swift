@@ -32,18 +32,27 @@ import Testing
         let buffer = UnsafeMutablePointer<UInt64>.allocate(capacity: words + 8)
         defer { buffer.deallocate() }
         let aligned = UnsafeMutableRawPointer(buffer).alignedUp(toMultipleOf: 64).bindMemory(to: UInt64.self, capacity: words)
-        for mask in [0, UInt32(CK_ISA_AVX2), UInt32(CK_ISA_AVX2 | CK_ISA_AVX512)] {
+        for row in MemoryReader.rows where row.isa & ~ck_isa_detect() == 0 {
             for place in 0..<words {
                 aligned.update(repeating: 0, count: words)
                 aligned[place] = 0x1234_5678_9abc_def0
-                #expect(ck_peak_read(aligned, words * 8, mask & ck_isa_detect()) == 0x1234_5678_9abc_def0)
+                #expect(row.read(aligned, words * 8) == 0x1234_5678_9abc_def0, "\(String(cString: row.name))")
             }
         }
+        #expect(MemoryReader.rows.last?.isa == 0)
+    }
+
+    @Test func theBufferIsSharedOutInWholePages() throws {
+        let reader = try MemoryReader(bytes: 10 * 4096 + 5, threads: 3)
+        #expect(reader.byteCount == 9 * 4096)
+        for threads in 1...3 { #expect(reader.pass(threads: threads) > 0) }
+        #expect(throws: SwiftletError.self) { try MemoryReader(bytes: 4095, threads: 1) }
     }
 
     @Test func bandwidthAndPeaksArePlausible() throws {
         let machine = Machine.current()
         let bandwidth = try PeakMeasurement.memoryBandwidth(on: machine, threads: 2, passes: 3)
+        #expect(bandwidth.oneThread >= bandwidth.oneThreadMedian && bandwidth.allThreads >= bandwidth.allThreadsMedian)
         #expect(bandwidth.oneThread > 0.1 && bandwidth.oneThread < 5000 && bandwidth.allThreads > 0.1 && bandwidth.bufferBytes > 1 << 20)
         let peaks = try PeakMeasurement.peakRates(threads: 2, passes: 1)
         #expect(peaks.first?.name == "scalar-f32")

@@ -18,9 +18,17 @@ typedef struct {
 /// All loops, scalar first. `*count` receives how many.
 const ck_peak_row *ck_peak_rows(size_t *count);
 
-/// Reads `bytes` bytes at `data` (64-byte aligned, a multiple of 512) once and returns their exclusive or, so that no read can be left out.
-/// `isa` picks the widest loads, as everywhere.
-uint64_t ck_peak_read(const void *data, size_t bytes, uint32_t isa);
+/// One read loop.
+typedef struct {
+    const char *name;  ///< for example "avx512-ahead"
+    uint32_t isa;      ///< CK_ISA_ bits the loop needs
+    /// Reads `bytes` bytes at `data` (64-byte aligned, a multiple of 512) once and returns the exclusive or of their 64-bit words, so that no read can be
+    /// left out. May prefetch past the end.
+    uint64_t (*read)(const void *data, size_t bytes);
+} ck_read_row;
+
+/// All read loops, widest first, several of each width: which is fastest differs by machine. `*count` receives how many.
+const ck_read_row *ck_read_rows(size_t *count);
 
 /// Name and version of the compiler that built the kernels: a figure without it cannot be compared.
 const char *ck_compiler(void);

@@ -51,6 +51,13 @@ public struct ModelBenchmark: Sendable {
         public var loadMilliseconds: Double
         /// Of the whole process, loading included.
         public var peakResidentBytes: Int
+        /// Bytes one generated token reads: the weights as the kernels hold them, and the keys and values of the tokens before it, on average.
+        public var weightBytesPerToken: Int
+        public var cacheBytesPerToken: Int
+        /// 10⁹ bytes per second that a plain read of a buffer of the weights' size reaches on as many threads, measured after each repetition.
+        public var readGigabytesPerSecond: Spread
+        /// Weight bytes of the tokens of a second against that read, repetition by repetition.
+        public var decodePercentOfRead: Spread
     }
 
     /// One repetition.
@@ -83,6 +90,11 @@ public struct ModelBenchmark: Sendable {
         var prefill: [Double] = []
         var decode: [Double] = []
         var batch: [Double] = []
+        var reads: [Double] = []
+        var shares: [Double] = []
+        let traffic = DecodeTraffic(model.graph)
+        var peakResidentBytes = 0
+        var reader: MemoryReader?
         _ = try run(decoder, &sampler, prompt, generate: min(generateTokens, 4))
         for repetition in 1...repetitions {
             let speeds = try run(decoder, &sampler, prompt, generate: generateTokens)
@@ -90,19 +102,35 @@ public struct ModelBenchmark: Sendable {
             decode.append(speeds.decode)
             let together = sequences > 1 ? try runTogether(decoder, &sampler, prompt, generate: generateTokens) : nil
             if let together { batch.append(together) }
+            // The buffer to compare with comes after the first repetition, so that the memory reported is the model's.
+            if repetition == 1 { peakResidentBytes = ProcessMemory.current().peakResidentBytes }
+            let reading = try reader ?? MemoryReader(bytes: max(traffic.weightBytes, Self.leastReadBytes), threads: model.threads)
+            reader = reading
+            let read = (0..<Self.readPasses).map { _ in reading.pass(threads: model.threads) }.max() ?? 0
+            reads.append(read)
+            shares.append(100 * speeds.decode * Double(traffic.weightBytes) * 1e-9 / read)
             try progress(
                 Progress(
                     repetition: repetition, repetitions: repetitions, prefillTokensPerSecond: speeds.prefill,
                     decodeTokensPerSecond: speeds.decode, batchDecodeTokensPerSecond: together))
         }
-        guard let prefillSpread = Spread(prefill), let decodeSpread = Spread(decode) else {
+        guard let prefillSpread = Spread(prefill), let decodeSpread = Spread(decode), let readSpread = Spread(reads),
+            let shareSpread = Spread(shares)
+        else {
             throw SwiftletError.invalidArgument(name: "repetitions", reason: "nothing was measured", remedy: "Give at least 1.")
         }
         return Result(
             promptTokens: promptTokens, generateTokens: generateTokens, repetitions: repetitions, prefillTokensPerSecond: prefillSpread,
             decodeTokensPerSecond: decodeSpread, sequences: sequences, batchDecodeTokensPerSecond: Spread(batch), loadMilliseconds: model.loadMilliseconds,
-            peakResidentBytes: ProcessMemory.current().peakResidentBytes)
+            peakResidentBytes: peakResidentBytes, weightBytesPerToken: traffic.weightBytes,
+            cacheBytesPerToken: traffic.cacheBytes(positions: promptTokens..<total), readGigabytesPerSecond: readSpread,
+            decodePercentOfRead: shareSpread)
     }
+
+    /// Passes over the buffer after each repetition, of which the best counts.
+    private static let readPasses = 3
+    /// The least buffer: below it a pass is too short to time, and a model's weights stay in caches like the buffer.
+    private static let leastReadBytes = 1 << 20
 
     private func run(
         _ decoder: Decoder, _ sampler: inout Sampler, _ prompt: [Int32], generate: Int

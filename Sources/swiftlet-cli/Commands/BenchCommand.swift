@@ -1,83 +1,19 @@
 import ArgumentParser
-import Foundation
-import SwiftletMeasure
 
+/// `bench` with its subcommands; without one it measures a model.
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "bench", abstract: "Measures how fast a model reads a prompt and generates tokens after it.")
+        commandName: "bench", abstract: "Measures how fast a model runs, or how fast the kernels do.",
+        discussion: """
+            Without a subcommand: bench model. `bench --roofline FILE` draws the kernels' page, as `bench kernels --roofline FILE` does.
+            """,
+        subcommands: [BenchModelCommand.self, BenchKernelsCommand.self], defaultSubcommand: BenchModelCommand.self)
 
-    @OptionGroup(title: "Model") var model: ModelArguments
-
-    @Option(help: "Tokens of the prompt.")
-    var promptTokens = 512
-
-    @Option(help: "Tokens to generate after it.")
-    var generateTokens = 128
-
-    @Option(help: "How often to measure both.")
-    var repetitions = 5
-
-    @Option(help: "Sequences to decode together as well, each after its own prompt: what a batch gains over one.")
-    var sequences = 1
-
-    @Flag(help: "Print one JSON object: medians, smallest and largest.")
-    var json = false
-
-    private struct Report: Encodable {
-        let model: String
-        let promptTokens, generateTokens, repetitions: Int
-        let prefillTokensPerSecond, prefillTokensPerSecondMin, prefillTokensPerSecondMax: Double
-        let decodeTokensPerSecond, decodeTokensPerSecondMin, decodeTokensPerSecondMax: Double
-        let sequences: Int
-        let batchDecodeTokensPerSecond: Double?
-        let loadMs: Double
-        let peakResidentBytes: Int
-        let isa: String
-        let threads: Int
-        let kvType: String
-        let activations: String
-    }
-
-    func validate() throws {
-        for (name, value) in [("--prompt-tokens", promptTokens), ("--generate-tokens", generateTokens), ("--repetitions", repetitions), ("--sequences", sequences)]
-        where value < 1 {
-            throw ValidationError("\(name) must be positive.")
-        }
-    }
-
-    func run() async throws {
-        let loaded = try await model.load()
-        let benchmark = ModelBenchmark(promptTokens: promptTokens, generateTokens: generateTokens, repetitions: repetitions, sequences: sequences)
-        let result = try benchmark.measure(model: loaded) { progress in
-            try Task.checkCancellation()
-            Console.report(
-                "repetition \(progress.repetition) of \(progress.repetitions): prefill \(StatisticsLine.rate(progress.prefillTokensPerSecond)), "
-                    + "decode \(StatisticsLine.rate(progress.decodeTokensPerSecond)) tokens/s"
-                    + (progress.batchDecodeTokensPerSecond.map { ", \(sequences) together \(StatisticsLine.rate($0)) tokens/s" } ?? ""))
-        }
-        let (prefill, decode) = (result.prefillTokensPerSecond, result.decodeTokensPerSecond)
-        guard json else {
-            func line(_ title: String, _ spread: Spread) -> String {
-                "\(title) \(StatisticsLine.rate(spread.median)) tokens/s (\(StatisticsLine.rate(spread.minimum)) to \(StatisticsLine.rate(spread.maximum)))\n"
-            }
-            Console.write(
-                line("prefill", prefill) + line("decode ", decode)
-                    + (result.batchDecodeTokensPerSecond.map { together in
-                        line("batch  ", together) + "        \(sequences) sequences: \(StatisticsLine.rate(together.median / decode.median)) times the rate of one\n"
-                    } ?? "")
-                    + "load    \(Int(result.loadMilliseconds.rounded())) ms\nmemory  \(InspectionText.megabytes(result.peakResidentBytes)) at most\n"
-            )
-            Console.report("[\(loaded.name), \(loaded.instructionSet.rawValue), \(loaded.threads) threads]")
-            return
-        }
-        try JSONOutput.print(
-            Report(
-                model: loaded.name, promptTokens: promptTokens, generateTokens: generateTokens, repetitions: repetitions,
-                prefillTokensPerSecond: prefill.median, prefillTokensPerSecondMin: prefill.minimum,
-                prefillTokensPerSecondMax: prefill.maximum,
-                decodeTokensPerSecond: decode.median, decodeTokensPerSecondMin: decode.minimum, decodeTokensPerSecondMax: decode.maximum,
-                sequences: sequences, batchDecodeTokensPerSecond: result.batchDecodeTokensPerSecond?.median,
-                loadMs: result.loadMilliseconds, peakResidentBytes: result.peakResidentBytes, isa: loaded.instructionSet.rawValue,
-                threads: loaded.threads, kvType: model.kvType.rawValue, activations: model.activations.rawValue))
+    /// The arguments of the command with the subcommand that `bench --roofline` means put in: a roofline is made of kernels.
+    static func completed(_ arguments: [String]) -> [String] {
+        guard arguments.first == configuration.commandName, arguments.count > 1, arguments[1].hasPrefix("-"),
+            arguments.contains(where: { $0 == "--roofline" || $0.hasPrefix("--roofline=") })
+        else { return arguments }
+        return [arguments[0], BenchKernelsCommand._commandName] + arguments.dropFirst()
     }
 }
