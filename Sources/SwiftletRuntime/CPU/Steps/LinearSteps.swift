@@ -174,7 +174,7 @@ struct LinearStep {
         var row = 0
         while row < rows {
             let count = min(Self.rowBlock, rows - row)
-            body(Tile(target: target, activations: own ?? target.activations, firstPanel: firstPanel, panelCount: panelCount, firstColumn: firstColumn, columns: columns, firstRow: row, rows: count, width: self.columns))
+            body(Tile(target: target, own: own, firstPanel: firstPanel, panelCount: panelCount, firstColumn: firstColumn, columns: columns, firstRow: row, rows: count, width: self.columns))
             row += count
         }
     }
@@ -182,7 +182,8 @@ struct LinearStep {
     /// A block of rows times the panels of a task.
     private struct Tile {
         let target: LinearTarget
-        let activations: UnsafeRawPointer
+        /// The thread's own activations, where the step has a prologue.
+        let own: UnsafeRawPointer?
         let firstPanel: Int
         let panelCount: Int
         let firstColumn: Int
@@ -195,14 +196,14 @@ struct LinearStep {
 
         /// The same block of another matrix of the same shape.
         func of(_ other: LinearTarget) -> Tile {
-            Tile(target: other, activations: activations, firstPanel: firstPanel, panelCount: panelCount, firstColumn: firstColumn, columns: columns, firstRow: firstRow, rows: rows, width: width)
+            Tile(target: other, own: own, firstPanel: firstPanel, panelCount: panelCount, firstColumn: firstColumn, columns: columns, firstRow: firstRow, rows: rows, width: width)
         }
 
         @inline(__always)
         func compute(into output: UnsafeMutablePointer<Float>, stride: Int, _ add: BinaryKernel) {
             var arguments = ck_linear_args(
                 panels: target.panels + firstPanel * target.panelBytes, panel_stride_bytes: target.panelBytes, panel_count: Int64(panelCount),
-                k: Int64(width), activations: activations + firstRow * target.activationRowBytes,
+                k: Int64(width), activations: (own ?? target.activations) + firstRow * target.activationRowBytes,
                 activation_stride_bytes: target.activationRowBytes, rows: Int64(rows), output: output, output_stride: Int64(stride),
                 columns: Int64(columns))
             target.kernel(&arguments)
