@@ -144,10 +144,10 @@ public actor Session {
             try run.advance(decoder, cached: &cached, context: context, times: &times)
             statistics.decodeSeconds += (ContinuousClock.now - start) / .seconds(1)
             statistics.speculation = run.speculator.statistics
-            statistics.speculation?.stepCosts = times.measured
         }
         let step = run.emit()
         statistics.generatedTokens = run.generated
+        if run.isFinished { statistics.speculation?.stepCosts = times.measured }
         return step
     }
 

@@ -76,7 +76,7 @@ public struct SpeculationStatistics: Sendable, Equatable {
     public internal(set) var verificationSteps = 0
     public internal(set) var plainSteps = 0
     public internal(set) var state = State.active
-    /// Time of a step by the tokens it evaluates, beside that of a single token: a moving average of what was measured.
+    /// Time of a step by the tokens it evaluates, beside that of a single token: a moving average of what was measured. Set when a generation ends.
     public internal(set) var stepCosts: [Int: Double] = [:]
 
     public var acceptance: Double { draftedTokens > 0 ? Double(acceptedTokens) / Double(draftedTokens) : 0 }

@@ -139,7 +139,12 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
     ) {
         self.program = program
         self.tables = tables
-        self.checks = checks
+        // Every layer reads the same positions: looking at them once is enough.
+        var unique: [IndexCheck.Bound] = []
+        for check in checks where !unique.contains(where: { $0.indices == check.indices && $0.count == check.count && $0.limit == check.limit }) {
+            unique.append(check)
+        }
+        self.checks = unique
         self.scratch = scratch
         self.scratchBytes = scratchBytes
         self.steps = .allocate(capacity: steps.count)
