@@ -12,7 +12,7 @@ llama.cpp runs with n_threads = n_threads_batch = N, n_batch = n_ubatch = 512, m
 (f16). Its decode loop takes the greedy argmax of the logits after each step, in numpy, outside the timed part; `swiftlet bench` states for itself
 what its decode rate holds. Prefill asks for the logits of the last token only, on both sides.
 OpenVINO GenAI reads the GGUF file itself and its rates are those it counts (openvino_peer.py). Where it does not take a file the table says why.
-With --sequences each step decodes one token of each of N sequences, all after a prompt of their own, and the rate counts all tokens.
+With --sequences each engine also decodes one token of each of N sequences in every step, all after a prompt of their own; that rate counts all tokens.
 Figures are medians over the rounds; a ratio is the median of the ratios of neighbouring runs, which a slow drift of the machine does not move; spread
 is (largest - least) / median.
 --kernels compares one thread's 4-bit product, int8 activations: Swiftlet's best row from floats already rounded, ONNX Runtime's MatMulNBits with
@@ -32,7 +32,7 @@ import subprocess
 import sys
 import time
 
-RATES = ("prefill_tokens_per_second", "decode_tokens_per_second")
+RATES = ("prefill_tokens_per_second", "decode_tokens_per_second", "batch_decode_tokens_per_second")
 PEERS = {"llama.cpp": "llama-cpp-python", "openvino": "openvino-genai"}
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -59,10 +59,10 @@ def run_llama(options):
         model.synchronize()
         return time.perf_counter() - started
 
-    def decode(count):
+    def decode(count, together):
         total = 0.0
-        next_tokens = [int(model.logits(-1).argmax())] * sequences
-        for sequence in range(1, sequences):
+        next_tokens = [int(model.logits(-1).argmax())] * together
+        for sequence in range(1, together):
             evaluate_prompt(sequence)
             next_tokens[sequence] = int(model.logits(-1).argmax())
         for step in range(count):
@@ -70,15 +70,20 @@ def run_llama(options):
             model.evaluate([(token, prompt + step, [sequence], True) for sequence, token in enumerate(next_tokens)])
             model.synchronize()
             total += time.perf_counter() - started
-            next_tokens = [int(model.logits(sequence).argmax()) for sequence in range(sequences)]
+            next_tokens = [int(model.logits(sequence).argmax()) for sequence in range(together)]
         return total
 
     prefill()
-    decode(8)
+    decode(8, 1)
     result = {
-        "prefill_tokens_per_second": prompt / prefill(), "decode_tokens_per_second": sequences * generate / decode(generate),
+        "prefill_tokens_per_second": prompt / prefill(), "decode_tokens_per_second": generate / decode(generate, 1),
         "load_ms": model.load_seconds * 1e3, "peak_resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
+    if sequences > 1:
+        prefill()
+        decode(4, sequences)
+        prefill()
+        result["batch_decode_tokens_per_second"] = sequences * generate / decode(generate, sequences)
     model.close()
     print(json.dumps(result))
 
@@ -107,8 +112,6 @@ def commands(path, options):
     together = ["--sequences", str(options.sequences)] if options.sequences > 1 else []
     result = {"swiftlet": [options.swiftlet, "bench", "--model", path, *common, *together, "--repetitions", "1", "--json", *options.swiftlet_options]}
     for peer in options.peers:
-        if peer == "openvino" and options.sequences > 1:
-            continue  # the library schedules batches itself; there is no step of N tokens to time
         result[peer] = [sys.executable, os.path.abspath(__file__), "--peer-turn", peer, "--model", path, *common, *together]
     return result
 
@@ -133,7 +136,10 @@ def compare(path, options):
     }
     measured = {who: turns for who, turns in runs.items() if turns and who not in failures}
     for rate in RATES:
-        values = {who: [run[rate] for run in turns] for who, turns in measured.items()}
+        # OpenVINO GenAI schedules batches itself: it has no step of N tokens to time.
+        values = {who: [run[rate] for run in turns] for who, turns in measured.items() if turns[0].get(rate) is not None}
+        if not values:
+            continue
         result[rate] = {who: statistics.median(numbers) for who, numbers in values.items()}
         result[rate]["spread"] = {who: (max(numbers) - min(numbers)) / statistics.median(numbers) for who, numbers in values.items()}
         if "swiftlet" in values:
@@ -158,10 +164,11 @@ def markdown(report):
 
     notes = []
     for result in report["models"]:
-        measures = (f"prefill of {result['prompt_tokens']}, tokens/s",
-                    "decode, tokens/s" if result["sequences"] == 1 else f"decode of {result['sequences']} together, tokens/s")
+        measures = (f"prefill of {result['prompt_tokens']}, tokens/s", "decode, tokens/s", f"decode of {result['sequences']} together, tokens/s")
         for index, (rate, measure) in enumerate(zip(RATES, measures)):
-            row = result[rate]
+            row = result.get(rate)
+            if row is None:
+                continue
             spread = " / ".join(f"{100 * row['spread'][who]:.0f} %" for who in ["swiftlet", *peers] if who in row["spread"])
             line(result["model"] if index == 0 else "", measure, row, row.get("ratio", {}), spread, "{:.1f}")
         memory = {who: value / 1e6 for who, value in result["peak_resident_bytes"].items()}
