@@ -1,15 +1,16 @@
 // Integer-panel linear kernels on AMX int8 tiles, for 16 activation rows at a time. Same bits as linear_scalar.c.
 //
 // A chunk of one panel is unpacked once into signed bytes, level − zero (the M formats have no zero and no level above 127), in which each
-// 32-block is a ready B tile: 8 groups of 64 bytes. So products are signed by signed, and the epilogue has no zero point to take off. A tiles are 16 activation rows × 32 bytes straight from the quantised rows. Scales change every 32 k, so every block's sums
-// leave the tile for memory and are scaled into 16 float registers, the sums of the whole chunk; between chunks those wait in the output.
+// 32-block is a ready B tile: 8 groups of 64 bytes. So products are signed by signed, and there is no zero point to take off the sums. A tiles
+// are 16 activation rows × 32 bytes straight from the quantised rows. Scales change every 32 k, so every block's sums leave the tile for memory
+// and are scaled into 16 float registers, the sums of the whole chunk; between chunks those wait in the output.
 //
 // Bound, cycles for 16 rows × 16 outputs × 32 k on a core that does a tile product in 16 cycles whatever its depth, two 512-bit operations, two
 // 64-byte loads and one 64-byte store a cycle (the figures of Sapphire Rapids; a panel's unpacking is shared by all rows and left out):
 //                                      tiles    vector work            loads             stores    bound    VNNI-512
 //     one 8-bit term                      16    16·3/2 = 24            (32 + 16 + 8)/2 = 28  16       28     (128 + 16·3)/2 = 88
 //     two 8-bit terms                     32    16·5/2 = 40            (48 + 32 + 8)/2 = 44  32       44     (256 + 16·5)/2 = 168
-//     the M formats: 8 more of vector work and 8 more of loads (the block's sums); S16: everything but the loads of A twice.
+//     the M formats: 8 more of vector work and 8 more of loads (the block's sums); S16: all twice but the B tile.
 // Vector work a row: convert, scale · scale, multiply-add; two terms: shift and add before them. Loads: 16 rows of sums a term and 16 activation
 // scales, the A tile (16 rows a term), the B tile (8 rows).
 // Compare linear_amx_bf16_body.h, where nothing leaves the tiles until the end but panels turn into bf16 first.

@@ -1,4 +1,4 @@
-// The AMX kernels over tiles in plain C (isa/amx_tiles.h): rows for tests, which run on any machine and are never dispatched.
+// The AMX kernels over tiles (isa/amx_tiles.h) and vectors in plain C: rows for tests, which run on any machine and are never dispatched.
 #define CK_SOFTWARE_TILES
 
 #include "gemm/layout.h"

@@ -4,6 +4,7 @@
 static const ck_linear_group *const twin_groups[] = {
     &ck_linear_amx_software,
 #if defined(__x86_64__)
+    &ck_linear_amx_software_avx512,
     &ck_linear_avx_vnni_evex,
 #endif
 };

@@ -30,16 +30,16 @@ static inline void tile_shape(ck_tile_shapes *shapes, int tile, int rows, int ro
     shapes->row_bytes[tile] = (uint16_t)row_bytes;
 }
 
-#define TILE_INLINE static inline __attribute__((always_inline))
-
 #if defined(CK_SOFTWARE_TILES)
+
+#define TILE_CALL static __attribute__((noinline))  // as many copies as there are uses would be large
 
 typedef struct ck_tiles {
     ck_tile_shapes shapes;
     uint8_t bytes[tile_count][tile_rows][tile_row_bytes];
 } ck_tiles;
 
-static inline void tiles_configure(ck_tiles *tiles, const ck_tile_shapes *shapes) {
+TILE_CALL void tiles_configure(ck_tiles *tiles, const ck_tile_shapes *shapes) {
     if (shapes->palette != 1 || shapes->start_row != 0) __builtin_trap();
     for (int tile = 0; tile < 16; tile++) {
         if (shapes->rows[tile] > (tile < tile_count ? tile_rows : 0) || shapes->row_bytes[tile] > (tile < tile_count ? tile_row_bytes : 0)) __builtin_trap();
@@ -49,21 +49,21 @@ static inline void tiles_configure(ck_tiles *tiles, const ck_tile_shapes *shapes
     memset(tiles->bytes, 0, sizeof tiles->bytes);
 }
 
-static inline void tiles_release(ck_tiles *tiles) { memset(tiles, 0, sizeof *tiles); }
+TILE_CALL void tiles_release(ck_tiles *tiles) { memset(tiles, 0, sizeof *tiles); }
 
-static inline void tile_zero(ck_tiles *tiles, int tile) {
+TILE_CALL void tile_zero(ck_tiles *tiles, int tile) {
     if (tiles->shapes.rows[tile] == 0) __builtin_trap();
     memset(tiles->bytes[tile], 0, sizeof tiles->bytes[tile]);
 }
 
-static inline void tile_load(ck_tiles *tiles, int tile, const void *base, size_t stride) {
+TILE_CALL void tile_load(ck_tiles *tiles, int tile, const void *base, size_t stride) {
     tile_zero(tiles, tile);
     for (int row = 0; row < tiles->shapes.rows[tile]; row++) {
         memcpy(tiles->bytes[tile][row], (const uint8_t *)base + stride * (size_t)row, tiles->shapes.row_bytes[tile]);
     }
 }
 
-static inline void tile_store(const ck_tiles *tiles, int tile, void *base, size_t stride) {
+TILE_CALL void tile_store(const ck_tiles *tiles, int tile, void *base, size_t stride) {
     if (tiles->shapes.rows[tile] == 0) __builtin_trap();
     for (int row = 0; row < tiles->shapes.rows[tile]; row++) {
         memcpy((uint8_t *)base + stride * (size_t)row, tiles->bytes[tile][row], tiles->shapes.row_bytes[tile]);
@@ -78,7 +78,7 @@ static inline void tile_check_product(const ck_tiles *tiles, int sum, int left, 
     if (s->row_bytes[left] != 4 * s->rows[right] || s->row_bytes[sum] % 4 != 0) __builtin_trap();
 }
 
-static inline void tile_dot_int8(ck_tiles *tiles, int sum, int left, int right) {
+TILE_CALL void tile_dot_int8(ck_tiles *tiles, int sum, int left, int right) {
     tile_check_product(tiles, sum, left, right);
     for (int m = 0; m < tiles->shapes.rows[sum]; m++) {
         for (int n = 0; n < tiles->shapes.row_bytes[sum] / 4; n++) {
@@ -101,7 +101,7 @@ static inline float tile_bf16(const uint8_t *bytes) {
     return tile_flush(ck_bits_to_float((uint32_t)bits << 16));
 }
 
-static inline void tile_dot_bf16(ck_tiles *tiles, int sum, int left, int right) {
+TILE_CALL void tile_dot_bf16(ck_tiles *tiles, int sum, int left, int right) {
     tile_check_product(tiles, sum, left, right);
     for (int m = 0; m < tiles->shapes.rows[sum]; m++) {
         for (int n = 0; n < tiles->shapes.row_bytes[sum] / 4; n++) {
@@ -119,7 +119,11 @@ static inline void tile_dot_bf16(ck_tiles *tiles, int sum, int left, int right) 
     }
 }
 
+#undef TILE_CALL
+
 #else
+
+#define TILE_INLINE static inline __attribute__((always_inline))
 
 typedef struct ck_tiles {
     uint8_t in_registers;  // nothing to hold: the tiles are registers of the thread
@@ -195,5 +199,6 @@ TILE_INLINE void tile_dot_bf16(ck_tiles *tiles, int sum, int left, int right) {
 #undef TILE_PRODUCTS
 #undef TILE_PRODUCT
 #undef TILE_EACH
+#undef TILE_INLINE
 
 #endif
