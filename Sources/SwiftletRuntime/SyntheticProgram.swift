@@ -5,8 +5,8 @@ import CKernels
 package final class SyntheticProgram: PoolTask {
     package enum Work {
         case nothing
-        /// Step by step through the memory, with the loads of an ISA mask.
-        case read(AlignedMemory, isa: UInt32)
+        /// Step by step through the memory, with a loop of `ck_read_rows`.
+        case read(AlignedMemory, loop: @convention(c) (UnsafeRawPointer?, Int) -> UInt64)
         /// A loop (of `ck_peak_rows`) and its rounds, in each task.
         case compute(@convention(c) (UInt64) -> Double, rounds: UInt64)
     }
@@ -26,13 +26,13 @@ package final class SyntheticProgram: PoolTask {
         switch work {
         case .nothing:
             for _ in 0..<steps { worker.share(tasks) { _ in } }
-        case .read(let memory, let isa):
-            // ck_peak_read takes runs of 512 bytes.
+        case .read(let memory, let loop):
+            // The loops take runs of 512 bytes.
             let (base, runs) = (memory.base, memory.bytes.count / max(1, steps) / 512)
             for step in 0..<steps {
                 worker.share(tasks) { task in
                     let (first, end) = (runs * task / tasks, runs * (task + 1) / tasks)
-                    _ = ck_peak_read(base + (step * runs + first) * 512, (end - first) * 512, isa)
+                    _ = loop(base + (step * runs + first) * 512, (end - first) * 512)
                 }
             }
         case .compute(let loop, let rounds):
