@@ -13,10 +13,15 @@
 
 #include "vector/math.h"
 
-#include "attention/body.h"
+#include "attention/weigh.h"
+
+#include "attention/few.h"
+#include "attention/many.h"
+
+#include "attention/attend.h"
 
 #pragma clang attribute pop
 
-const ck_attention_row ck_attention_avx2 = {"attention_avx2", CK_ISA_AVX2, attend, merge, store_f32, store_f16, store_q8_0};
+const ck_attention_row ck_attention_avx2 = {"attention_avx2", CK_ISA_AVX2, 0, attend, merge, store_f32, store_f16, store_q8_0};
 
 #endif

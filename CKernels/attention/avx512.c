@@ -13,10 +13,15 @@
 
 #include "vector/math.h"
 
-#include "attention/body.h"
+#include "attention/weigh.h"
+
+#include "attention/few.h"
+#include "attention/many.h"
+
+#include "attention/attend.h"
 
 #pragma clang attribute pop
 
-const ck_attention_row ck_attention_avx512 = {"attention_avx512", CK_ISA_AVX512, attend, merge, store_f32, store_f16, store_q8_0};
+const ck_attention_row ck_attention_avx512 = {"attention_avx512", CK_ISA_AVX512, 0, attend, merge, store_f32, store_f16, store_q8_0};
 
 #endif

@@ -1,5 +1,5 @@
 // Attention of a few queries (decoding): keys and values are read once, straight from the cache's format, for up to four queries at a time.
-// Included inside an instruction set's target region, after isa/simd.h and vector/math.h; body.h chooses between this and its own way.
+// Included inside an instruction set's target region, after weigh.h; attend.h chooses between this and the ways to answer many queries.
 //
 // The bound is the cache itself: a key costs its bytes, so nothing may be written on the way. Scores are dot products along head_dim: each vector of
 // a key meets all queries while it is in a register, and the partial sums of `lanes` keys are added by a tree of transposing additions, which costs

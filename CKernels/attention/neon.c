@@ -11,8 +11,13 @@
 
 #include "vector/math.h"
 
-#include "attention/body.h"
+#include "attention/weigh.h"
 
-const ck_attention_row ck_attention_neon = {"attention_neon", CK_ISA_NEON, attend, merge, store_f32, store_f16, store_q8_0};
+#include "attention/few.h"
+#include "attention/many.h"
+
+#include "attention/attend.h"
+
+const ck_attention_row ck_attention_neon = {"attention_neon", CK_ISA_NEON, 0, attend, merge, store_f32, store_f16, store_q8_0};
 
 #endif

@@ -5,7 +5,7 @@
 #include "ckernels/isa.h"
 #include "isa/bits.h"
 
-extern const ck_attention_row ck_attention_scalar, ck_attention_avx2, ck_attention_avx512, ck_attention_neon;
+extern const ck_attention_row ck_attention_scalar, ck_attention_avx2, ck_attention_avx512, ck_attention_avx512_vnni, ck_attention_neon;
 
 enum {
     ck_key_block = 64,    // keys in one step of the online softmax
@@ -25,10 +25,14 @@ static inline float *ck_output(const ck_attention_args *a, int64_t row, int64_t 
 /// Dimensions are padded to a whole number of the widest vectors in scratch, with zeros.
 static inline int64_t ck_padded(int64_t dimensions) { return (dimensions + 15) / 16 * 16; }
 
-/// Scratch, all f32: keys [64][padded head_dim], or transposed [head_dim][64]; values [64][padded value_dim]; scores [rows · heads][64];
-/// maximum, sum and correction [rows · heads].
+/// Dimensions as 16-bit pairs, padded to a whole number of vectors of 16 pairs.
+static inline int64_t ck_paired(int64_t dimensions) { return (dimensions + 31) / 32 * 32; }
+
+/// Scratch, f32 where not said otherwise: keys [64][padded head_dim], or transposed [head_dim][64]; values [64][padded value_dim]; scores [rows · heads][64];
+/// maximum, sum and correction [rows · heads]; int16 queries [rows · heads][paired head_dim]. What a row of the table keeps in keys and values is its own.
 typedef struct ck_attention_scratch {
     float *keys, *values, *scores, *maximum, *sum, *correction;
+    int16_t *queries;
 } ck_attention_scratch;
 
 static inline ck_attention_scratch ck_attention_carve(const ck_attention_args *a) {
@@ -39,6 +43,7 @@ static inline ck_attention_scratch ck_attention_carve(const ck_attention_args *a
     s.maximum = s.scores + a->rows * a->heads * ck_key_block;
     s.sum = s.maximum + a->rows * a->heads;
     s.correction = s.sum + a->rows * a->heads;
+    s.queries = (int16_t *)(s.correction + a->rows * a->heads);
     return s;
 }
 

@@ -1,5 +1,10 @@
 // One step of the online softmax over a block of keys. Included inside an instruction set's target region, after isa/simd.h and vector/math.h.
 
+enum {
+    tile_vectors = lanes == 8 ? 2 : 4,  // of a register tile of 4 queries: 16 registers for AVX2, 32 for the others
+    many_queries = 8,                   // queries from which turning whole blocks of the cache into another form pays
+};
+
 // Raw scores to weights for one query that sees keys [from, to) of the block; updates its maximum and sum.
 CK_INLINE void weigh(const ck_attention_args *a, float *scores, int64_t from, int64_t to, float *maximum, float *sum, float *correction) {
     const float minus_infinity = -__builtin_inff();

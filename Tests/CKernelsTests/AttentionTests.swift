@@ -186,13 +186,19 @@ private let rows = RowReference.attention.runnable
                         spread: spread))
             }
         }
+        // As many queries as the register tiles of any instruction set leave over with an odd number of keys, and queries of zeros.
+        for rows in 8...14 {
+            problems.append(Problem(rows: rows, heads: 1, format: format, ranges: (0..<rows).map { 0..<$0 + 51 }))
+        }
+        problems.append(Problem(rows: 12, heads: 1, format: format, ranges: (0..<12).map { 2..<$0 + 80 }, spread: 0))
         // Tokens that see nothing, between others.
         problems.append(Problem(rows: 3, heads: 2, format: format, ranges: [0..<10, 5..<5, 90..<100]))
         problems.append(Problem(rows: 9, heads: 1, format: format, ranges: Array(repeating: 0..<0, count: 9)))
         for problem in problems {
             let error = worst(try problem.run(row).output, try problem.naive(row))
-            // Scores of size s carry an error of s·eps·√dim through the exponential.
-            #expect(error <= 2e-6 * Double(1 + problem.spread), "\(problem)")
+            // Scores of size s carry an error of s·eps·√dim through the exponential; 15-bit integers one of s·√dim/32767/2, and round the weights.
+            let isRounded = row.int16_queries > 0 && problem.rows * problem.heads >= row.int16_queries
+            #expect(error <= (isRounded ? 4e-4 : 2e-6) * Double(1 + problem.spread), "\(problem)")
         }
     }
 
@@ -222,12 +228,12 @@ private let rows = RowReference.attention.runnable
             let isResult = { (offset: Int) in offset % rowStride < heads * 43 && offset % rowStride % 43 < 40 }
             let dense = output.enumerated().filter { isResult($0.offset) }.map(\.element)
             #expect(output.enumerated().allSatisfy { isResult($0.offset) || $0.element == 77 })
-            #expect(worst(dense, try problem.naive(row)) <= 4e-6)
+            #expect(worst(dense, try problem.naive(row)) <= (row.int16_queries > 0 && 2 * heads >= row.int16_queries ? 8e-4 : 4e-6))
         }
     }
 
     @Test(arguments: rows) func storesTheScalarBytes(reference: RowReference) throws {
-        let row = try #require(ck_attention_row_at(reference.index)).pointee, scalar = try #require(ck_attention_find(0)).pointee
+        let row = try #require(ck_attention_row_at(reference.index)).pointee, scalar = try #require(ck_attention_find(0, true)).pointee
         var values = trickyActivations(rows: 1, k: 352, seed: 5)
         values[1] = .infinity
         for (format, store, twin) in [

@@ -56,7 +56,8 @@ extension [RowReference] {
             #expect(Set(table.map(\.name)).count == table.count)
         }
         #expect(try #require(ck_vector_find(0)).pointee.isa == 0)
-        #expect(try #require(ck_attention_find(0)).pointee.isa == 0)
+        #expect(try #require(ck_attention_find(.max, false)).pointee.int16_queries == 0)
+        #expect(try #require(ck_attention_find(0, true)).pointee.isa == 0)
     }
 
     @Test func everyFormatHasRows() {

@@ -7,6 +7,7 @@
 /// numbers everywhere between the smallest begin and the largest end of one call: positions a token does not see get the weight zero.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -68,6 +69,9 @@ typedef void (*ck_kv_store_function)(const float *source, int64_t n, void *desti
 typedef struct ck_attention_row {
     const char *name;
     uint32_t isa;  ///< instruction sets needed (ck_isa bits)
+    /// Queries (rows · heads) of one call from which queries, keys, weights and values are rounded to 15 bits and multiplied as integers; 0: never.
+    /// A score is then off by about 1e-5 · scale · ‖q‖ · ‖k‖, an output by about 2e-4 of the largest value besides.
+    int64_t int16_queries;
     void (*attend)(const ck_attention_args *args);
     void (*merge)(const ck_attention_merge_args *args);
     ck_kv_store_function store_f32;
@@ -81,4 +85,5 @@ size_t ck_kv_row_bytes(ck_kv_format format, int64_t n);
 /// The table, best row first, scalar last; the look-up never returns null.
 size_t ck_attention_row_count(void);
 const ck_attention_row *ck_attention_row_at(size_t index);
-const ck_attention_row *ck_attention_find(uint32_t isa_mask);
+/// `may_round` lets it be a row that rounds many queries to integers, which is right beside layers that round their activations as finely.
+const ck_attention_row *ck_attention_find(uint32_t isa_mask, bool may_round);

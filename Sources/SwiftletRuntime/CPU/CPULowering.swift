@@ -18,6 +18,8 @@ struct CPULowering {
     private var quantised: [SlotID: SlotID] = [:]
     private var readersLeft: [ValueID: Int] = [:]
     private var readers: [ValueID: [Node]] = [:]
+    /// Whether some layer rounds its activations: then attention may too; beside exact layers it stays exact.
+    private let roundsActivations: Bool
     /// Norms that linear steps of few rows do for themselves, by the value they make.
     private var privateNorms: [ValueID: PrivateNorm] = [:]
 
@@ -26,6 +28,11 @@ struct CPULowering {
         graph = partition.graph
         self.backend = backend
         pool = backend.pool
+        let graph = partition.graph
+        roundsActivations = graph.nodes[partition.nodes].contains { node in
+            guard case .linear(let linear) = node.op else { return false }
+            return node.inputs[1...linear.weightCount].contains { graph[$0].weight.flatMap { PackedMatrix.panelFormat(of: $0.format) }?.readsRoundedActivations == true }
+        }
     }
 
     // MARK: What can be lowered
@@ -544,7 +551,7 @@ struct CPULowering {
     }
 
     private func attentionKernels() throws -> ck_attention_row {
-        guard let row = ck_attention_find(backend.isa)?.pointee else {
+        guard let row = ck_attention_find(backend.isa, roundsActivations)?.pointee else {
             throw SwiftletError.unsupported(file: "kernels", place: "attention", reason: "is missing from this build", remedy: "Rebuild the package.")
         }
         return row

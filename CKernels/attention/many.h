@@ -1,5 +1,5 @@
-// Streaming attention over the vector vocabulary (isa/simd.h). Included inside an instruction set's target region, after its simd header and
-// vector/math.h.
+// Attention of many queries in f32 over the vector vocabulary (isa/simd.h). Included inside an instruction set's target region, after its simd header,
+// vector/math.h and weigh.h.
 //
 // The cache is walked in blocks of 64 keys. A block's keys and values are turned into f32 once, for all tokens and heads of the call; then
 //     scores  = queries · keysᵀ              [queries][64]   (queries = rows · heads)
@@ -8,15 +8,7 @@
 // Both products share one register tile of 4 queries by tile_vectors vectors. With few queries (decoding) turning a block into f32 and transposing
 // its keys would cost more than it saves: few.h answers them straight from the cache.
 
-enum {
-    tile_queries = 4,
-    tile_vectors = lanes == 8 ? 2 : 4,  // 16 registers for AVX2, 32 for the others
-    many_queries = 8,                   // queries from which blocks in f32 pay
-};
-
-#include "attention/weigh.h"
-
-#include "attention/few.h"
+enum { tile_queries = 4 };
 
 // A cache row to f32, `padded` long with zeros at the end.
 CK_INLINE void widen_row(const void *row, ck_kv_format format, int64_t n, int64_t padded, float *out) {
@@ -187,94 +179,8 @@ static void attend_block(const ck_attention_args *a, ck_attention_scratch s, int
     }
 }
 
-CK_INLINE void scale_output(float *x, int64_t n, float factor) {
-    int64_t i = 0;
-    for (; i + lanes <= n; i += lanes) v_store(x + i, v_load(x + i) * v_set(factor));
-    if (i < n) v_store_n(x + i, v_load_n(x + i, n - i) * v_set(factor), n - i);
-}
-
-static void attend(const ck_attention_args *a) {
-    const ck_attention_scratch s = ck_attention_carve(a);
-    const int64_t queries = a->rows * a->heads;
-    int64_t begin = INT32_MAX, end = 0;
-    for (int64_t row = 0; row < a->rows; row++) {
-        if (a->kv_begin[row] >= a->kv_end[row]) continue;
-        if (a->kv_begin[row] < begin) begin = a->kv_begin[row];
-        if (a->kv_end[row] > end) end = a->kv_end[row];
-    }
-    for (int64_t q = 0; q < queries; q++) {
-        s.maximum[q] = -__builtin_inff();
-        s.sum[q] = 0;
-        memset(ck_output(a, q / a->heads, q % a->heads), 0, (size_t)a->value_dim * sizeof(float));
-    }
-    if (queries >= many_queries) {
-        for (int64_t block = begin; block < end; block += ck_key_block) {
-            attend_block(a, s, block, end - block < ck_key_block ? end - block : ck_key_block);
-        }
-    } else if (a->kv_format == CK_KV_F16) {
-        few_f16(a, s, begin, end);
-    } else if (a->kv_format == CK_KV_Q8_0) {
-        few_q8_0(a, s, begin, end);
-    } else {
-        few_f32(a, s, begin, end);
-    }
-    for (int64_t q = 0; q < queries; q++) {
-        if (a->partial_maximum) {
-            a->partial_maximum[q] = s.maximum[q];
-            a->partial_sum[q] = s.sum[q];
-        } else {
-            scale_output(ck_output(a, q / a->heads, q % a->heads), a->value_dim, s.sum[q] > 0 ? 1 / s.sum[q] : 0);
-        }
-    }
-}
-
-static void merge(const ck_attention_merge_args *a) {
-    const int64_t count = a->rows * a->heads;
-    for (int64_t c = 0; c < count; c++) {
-        float maximum = -__builtin_inff(), sum = 0;
-        float *out = a->output + c / a->heads * a->output_row_stride + c % a->heads * a->output_head_stride;
-        for (int64_t p = 0; p < a->parts; p++) maximum = a->maximum[p * count + c] > maximum ? a->maximum[p * count + c] : maximum;
-        memset(out, 0, (size_t)a->value_dim * sizeof(float));
-        if (maximum == -__builtin_inff()) continue;
-        for (int64_t p = 0; p < a->parts; p++) {
-            const int64_t at = p * count + c;
-            const float weight = v_exp(v_set(a->maximum[at] - maximum))[0];
-            const float *part = a->accumulators + at * a->value_dim;
-            sum += weight * a->sum[at];
-            int64_t i = 0;
-            for (; i + lanes <= a->value_dim; i += lanes) v_store(out + i, v_fma(v_load(part + i), v_set(weight), v_load(out + i)));
-            if (i < a->value_dim) {
-                const int64_t left = a->value_dim - i;
-                v_store_n(out + i, v_fma(v_load_n(part + i, left), v_set(weight), v_load_n(out + i, left)), left);
-            }
-        }
-        if (sum > 0) scale_output(out, a->value_dim, 1 / sum);
-    }
-}
-
-static void store_f32(const float *source, int64_t n, void *destination) { memcpy(destination, source, (size_t)n * sizeof(float)); }
-
-static void store_f16(const float *source, int64_t n, void *destination) {
-    uint16_t *halves = (uint16_t *)destination;
-    int64_t i = 0;
-    for (; i + lanes <= n; i += lanes) v_store_f16(halves + i, v_load(source + i));
-    for (; i < n; i++) halves[i] = ck_float_to_half(source[i]);
-}
-
-// The bits of the scalar twin.
-static void store_q8_0(const float *source, int64_t n, void *destination) {
-    uint8_t *bytes = (uint8_t *)destination;
-    for (int64_t b = 0; b < n / ck_q8_block; b++, bytes += ck_q8_bytes) {
-        const float *block = source + b * ck_q8_block;
-        vu largest = {0};
-        for (int i = 0; i < ck_q8_block; i += lanes) largest = __builtin_elementwise_max(largest, (vu)v_abs(v_load(block + i)));
-        float inverse;
-        const uint16_t half = ck_q8_scale(__builtin_reduce_max(largest), &inverse);
-        memcpy(bytes, &half, sizeof half);
-        if (inverse == 0) {
-            memset(bytes + 2, 0, ck_q8_block);
-        } else {
-            for (int i = 0; i < ck_q8_block; i += lanes) v_store_i8((int8_t *)bytes + 2 + i, v_load(block + i) * v_set(inverse));
-        }
+static void attend_many(const ck_attention_args *a, ck_attention_scratch s, int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; block += ck_key_block) {
+        attend_block(a, s, block, end - block < ck_key_block ? end - block : ck_key_block);
     }
 }
