@@ -21,10 +21,13 @@ let package = Package(
             name: "CKernels", path: "CKernels", publicHeadersPath: "include", cSettings: [.headerSearchPath(".")],
             linkerSettings: [.linkedLibrary("m", .when(platforms: [.linux]))]),
 
+        // Kernels in Swift's vector types, for machines the C tables have only scalar rows for.
+        .target(name: "SwiftletPortableKernels", dependencies: ["CKernels"]),
+
         .target(name: "SwiftletTensor", dependencies: ["CKernels"]),
         .target(name: "SwiftletGraph", dependencies: ["SwiftletTensor"]),
         .target(name: "SwiftletFormats", dependencies: ["SwiftletGraph"]),
-        .target(name: "SwiftletRuntime", dependencies: ["SwiftletGraph", "CKernels"]),
+        .target(name: "SwiftletRuntime", dependencies: ["SwiftletGraph", "CKernels", "SwiftletPortableKernels"]),
         .target(name: "SwiftletLanguage", dependencies: ["SwiftletRuntime", "SwiftletFormats", "CKernels"]),
 
         // OpenBLAS and LAPACKE as the system has them; the constructor that puts OpenBLAS on the right core; the one room that calls them.
@@ -35,7 +38,7 @@ let package = Package(
         .target(name: "SwiftletLinearAlgebra", dependencies: ["COpenBLAS", "COpenBLASCore", "SwiftletTensor"]),
 
         // Every kernel × real layer shapes: filled, checked against the scalar twin, ready to be timed.
-        .target(name: "SwiftletKernelCases", dependencies: ["CKernels", "SwiftletTensor"]),
+        .target(name: "SwiftletKernelCases", dependencies: ["CKernels", "SwiftletPortableKernels", "SwiftletTensor"]),
 
         // Models by name or address, fetched into one cache folder and checked.
         .target(name: "SwiftletModels", dependencies: ["SwiftletTensor"]),
@@ -61,9 +64,10 @@ let package = Package(
         .testTarget(
             name: "SwiftletLanguageTests", dependencies: ["SwiftletLanguage", "TestSupport"],
             exclude: ["Scripts", "Vectors", "Tokenizers/Vectors"]),
+        .testTarget(name: "SwiftletPortableKernelsTests", dependencies: ["SwiftletPortableKernels", "CKernels", "SwiftletTensor", "TestSupport"]),
         .testTarget(name: "SwiftletTests", dependencies: ["Swiftlet"]),
         .testTarget(name: "SwiftletLinearAlgebraTests", dependencies: ["SwiftletLinearAlgebra", "COpenBLASCore", "TestSupport"]),
-        .testTarget(name: "SwiftletKernelCasesTests", dependencies: ["SwiftletKernelCases", "CKernels", "SwiftletTensor"]),
+        .testTarget(name: "SwiftletKernelCasesTests", dependencies: ["SwiftletKernelCases", "SwiftletPortableKernels", "CKernels", "SwiftletTensor"]),
         .testTarget(name: "SwiftletModelsTests", dependencies: ["SwiftletModels"]),
         .testTarget(name: "SwiftletMeasureTests", dependencies: ["SwiftletMeasure", "SwiftletKernelCases", "CKernels", "TestSupport"]),
         .testTarget(name: "SwiftletCLITests", dependencies: ["swiftlet-cli", "SwiftletFormats", "TestSupport"]),

@@ -1,5 +1,6 @@
 // Every row of every kernel table × every layer it can serve: the one list behind the micro-benchmarks and `SwiftletMeasure`'s kernel table.
 import CKernels
+import SwiftletPortableKernels
 
 /// The cases a machine can run, and the rows it cannot.
 public struct KernelCatalog {
@@ -22,7 +23,7 @@ public struct KernelCatalog {
     public let oversized: [String]
 
     /// - isa: CK_ISA_ bits kernels may use: those of the CPU, or fewer.
-    public init(layers: [Layer], isa: UInt32 = ck_isa_detect(), options: Options = Options()) {
+    public init(layers: [Layer], isa: UInt32 = ck_isa_detect() | UInt32(CK_ISA_PORTABLE), options: Options = Options()) {
         var cases: [KernelCase] = []
         var missing: [String] = []
         var oversized: [String] = []
@@ -31,7 +32,9 @@ public struct KernelCatalog {
             missing.append(String(cString: name))
             return false
         }
-        for row in (0..<ck_linear_row_count()).compactMap({ ck_linear_row_at($0)?.pointee }) where runs(row.name, row.isa) {
+        // Portable rows before the scalar ones, where dispatch has them.
+        let linear = (0..<ck_linear_row_count()).compactMap { ck_linear_row_at($0)?.pointee }
+        for row in linear.filter({ $0.isa != 0 }) + PortableKernels.linear + linear.filter({ $0.isa == 0 }) where runs(row.name, row.isa) {
             for layer in layers {
                 if LinearCases.packedBytes(row: row, layer: layer) > options.largestWeightBytes {
                     oversized.append("\(String(cString: row.name))/\(layer.model)/\(layer.name)")

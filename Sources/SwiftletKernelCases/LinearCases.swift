@@ -1,5 +1,6 @@
 // The linear table on linear layers: weights filled in their packed form, activations quantised, results held against the scalar row.
 import CKernels
+import SwiftletPortableKernels
 import SwiftletTensor
 
 enum LinearCases {
@@ -23,7 +24,8 @@ enum LinearCases {
             if row.maximum_rows == 0 {
                 guard rows >= row.minimum_rows else { return [] }
             } else {
-                guard let picked = ck_linear_find(row.panel, row.activation, row.isa, Int64(rows)), String(cString: picked.pointee.name) == kernel
+                guard let picked = PortableKernels.findLinear(row.panel, row.activation, isa: row.isa, rows: Int64(rows)),
+                    String(cString: picked.name) == kernel
                 else { return [] }
             }
             let activationBytes = ck_activation_row_bytes(row.activation, Int64(inputs))

@@ -1,5 +1,6 @@
 // The catalogue reaches every row, its checks pass for the kernels as they are, and do not pass for wrong ones.
 import CKernels
+import SwiftletPortableKernels
 import SwiftletTensor
 import Testing
 
@@ -21,7 +22,7 @@ private let smallOptions = KernelCatalog.Options(streamedBytes: 1 << 16)
         func names<Row>(_ count: Int, _ at: (Int) -> UnsafePointer<Row>?, _ name: (Row) -> UnsafePointer<CChar>?) -> Set<String> {
             Set((0..<count).compactMap { at($0).flatMap { name($0.pointee) }.map { String(cString: $0) } })
         }
-        let linear = names(ck_linear_row_count(), ck_linear_row_at) { $0.name },
+        let linear = names(ck_linear_row_count(), ck_linear_row_at) { $0.name }.union(PortableKernels.linear.map { String(cString: $0.name) }),
             quantize = names(ck_quantize_row_count(), ck_quantize_row_at) { $0.name }
         let attention = names(ck_attention_row_count(), ck_attention_row_at) { $0.name },
             vector = names(ck_vector_set_count(), ck_vector_set_at) { $0.name }

@@ -16,6 +16,7 @@ enum {
     CK_ISA_NEON = 1u << 16,        ///< Armv8 Advanced SIMD
     CK_ISA_DOTPROD = 1u << 17,     ///< Arm SDOT/UDOT
     CK_ISA_I8MM = 1u << 18,        ///< Arm int8 matrix multiply
+    CK_ISA_PORTABLE = 1u << 24,    ///< kernels in a compiler's generic vectors, outside these tables: never detected, allowed by whoever has them
 };
 
 /// The features of the CPU and the operating system this process runs on. Costs a few CPUID instructions: call once and keep the result.

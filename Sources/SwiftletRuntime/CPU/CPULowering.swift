@@ -1,5 +1,6 @@
 // From nodes to steps: picks kernels, packs weights, rounds activations once for all their readers, decides what is written in place.
 import CKernels
+import SwiftletPortableKernels
 
 /// Lowers one partition for the CPU backend.
 struct CPULowering {
@@ -484,7 +485,7 @@ struct CPULowering {
                 let rows = try binder.product(leading)
                 var firstTask = 0
                 let bound = try targets.enumerated().map { index, target in
-                    guard let kernel = ck_linear_find(target.matrix.format, target.activation, isa, Int64(rows))?.pointee.function else {
+                    guard let kernel = PortableKernels.findLinear(target.matrix.format, target.activation, isa: isa, rows: Int64(rows))?.function else {
                         throw SwiftletError.unsupported(
                             file: "kernels", place: node.name, reason: "no kernel multiplies this format", remedy: "Rebuild the package.")
                     }

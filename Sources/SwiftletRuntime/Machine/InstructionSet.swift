@@ -5,6 +5,8 @@ import Foundation
 /// A level of vector instructions. Levels of one processor family include the ones before them.
 public enum InstructionSet: String, Sendable, CaseIterable {
     case scalar
+    /// Swift's own vectors, where there is such a kernel.
+    case portable
     case avx2
     case avxvnni
     case avx512
@@ -16,12 +18,14 @@ public enum InstructionSet: String, Sendable, CaseIterable {
 
     /// The kernel bits (CK_ISA_*) a level may use.
     package var mask: UInt32 {
-        let avx2 = UInt32(CK_ISA_AVX2)
+        let portable = UInt32(CK_ISA_PORTABLE)
+        let avx2 = portable | UInt32(CK_ISA_AVX2)
         let avx512 = avx2 | UInt32(CK_ISA_AVX512)
         let vnni = avx512 | UInt32(CK_ISA_AVX512_VNNI) | UInt32(CK_ISA_AVX512_BF16) | UInt32(CK_ISA_AVX512_VBMI2) | UInt32(CK_ISA_AVX_VNNI)
-        let neon = UInt32(CK_ISA_NEON)
+        let neon = portable | UInt32(CK_ISA_NEON)
         switch self {
         case .scalar: return 0
+        case .portable: return portable
         case .avx2: return avx2
         case .avxvnni: return avx2 | UInt32(CK_ISA_AVX_VNNI)
         case .avx512: return avx512
@@ -36,7 +40,7 @@ public enum InstructionSet: String, Sendable, CaseIterable {
     /// The bits without which the level would be a lower one.
     private var defining: UInt32 {
         switch self {
-        case .scalar: 0
+        case .scalar, .portable: 0
         case .avx2: UInt32(CK_ISA_AVX2)
         case .avxvnni: UInt32(CK_ISA_AVX2) | UInt32(CK_ISA_AVX_VNNI)
         case .avx512: UInt32(CK_ISA_AVX2) | UInt32(CK_ISA_AVX512)
@@ -78,5 +82,5 @@ public enum InstructionSet: String, Sendable, CaseIterable {
     }
 
     /// The kernel bits of the level that this machine has.
-    package var usableMask: UInt32 { mask & Self.detected }
+    package var usableMask: UInt32 { mask & (Self.detected | UInt32(CK_ISA_PORTABLE)) }
 }

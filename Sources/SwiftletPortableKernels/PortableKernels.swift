@@ -1,0 +1,18 @@
+// Kernels in Swift's vector types, for machines the C tables have nothing but scalar rows for. Rows of the same form, functions of the same C types, so
+// that dispatch, tests and benchmarks treat both alike.
+import CKernels
+
+/// The tables of portable kernels and the look-ups that join them to the C tables.
+package enum PortableKernels {
+    /// The bit of an ISA mask that allows them. Not a feature of any CPU: all have it.
+    package static let isa = UInt32(CK_ISA_PORTABLE)
+
+    /// The best linear kernel within `isa` for `rows` activation rows: the C table's, unless that is scalar and there is a portable one.
+    package static func findLinear(_ panel: ck_panel_format, _ activation: ck_activation_format, isa: UInt32, rows: Int64) -> ck_linear_row? {
+        let row = ck_linear_find(panel, activation, isa, rows)?.pointee
+        if row?.isa ?? 0 == 0, isa & Self.isa != 0, let portable = linear.first(where: { $0.panel == panel && $0.activation == activation }) {
+            return portable
+        }
+        return row
+    }
+}
