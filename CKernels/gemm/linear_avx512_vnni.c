@@ -19,7 +19,7 @@
 
 #define CK_INLINE static inline __attribute__((always_inline))
 
-enum { row_tile = 8, prefetch_bytes = 2048 };
+enum { row_tile = 8, prefetch_bytes = 4096 };
 
 CK_INLINE __m512i four_activations(const int8_t *activations) {
     int32_t word;
