@@ -77,6 +77,11 @@ public struct GGUFFile: Sendable {
         self.indices = indices
     }
 
+    /// Lets the system drop the mapped pages that reading has brought in. Whatever is read again comes back from the file.
+    package func releasePages() {
+        for file in files { file.release(0..<file.bytes.count) }
+    }
+
     /// The value of a metadata key, or nil.
     public subscript(key: String) -> GGUFValue? { metadata[key] }
 

@@ -89,6 +89,8 @@ public final class LanguageModel: Sendable {
         context = hyperparameters.context
         self.hyperparameters = hyperparameters
         runner = InferenceThread()
+        // The vocabulary and the weights have been copied; what the tokenizer still reads in the file is little, and comes back.
+        file.releasePages()
         loadMilliseconds = (clock.now - start) / .milliseconds(1)
     }
 
