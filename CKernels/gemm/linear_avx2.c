@@ -18,17 +18,9 @@
 
 #include "gemm/unpack_avx2.h"
 
-#define CK_INLINE static inline __attribute__((always_inline))
+#include "gemm/lanes_avx2.h"
 
 enum { row_tile = 4, prefetch_bytes = 2048 };
-
-CK_INLINE __m256i four_activations(const int8_t *activations) {
-    int32_t word;
-    memcpy(&word, activations, sizeof word);
-    return _mm256_set1_epi32(word);
-}
-
-CK_INLINE __m256 eight_halves(const uint8_t *halves) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)halves)); }
 
 // Groups whose products fit int16 together: vpmaddubsw adds two of them, each at most 127 times the largest level. 0: not even one group.
 CK_INLINE int groups_in_int16(ck_panel_format format) {
@@ -104,15 +96,6 @@ CK_INLINE void wide_sums(const uint8_t *quants, const int16_t wide[][CK_BLOCK], 
                 sums[m][s] = _mm256_add_epi32(sums[m][s], _mm256_madd_epi16(second, two_activations(wide[m] + 4 * g + 2)));
             }
         }
-    }
-}
-
-CK_INLINE void store_eight(float *output, __m256 values, int64_t valid) {
-    if (valid >= 8) {
-        _mm256_storeu_ps(output, values);
-    } else if (valid > 0) {
-        const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-        _mm256_maskstore_ps(output, _mm256_cmpgt_epi32(_mm256_set1_epi32((int32_t)valid), lane), values);
     }
 }
 

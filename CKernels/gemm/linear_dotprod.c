@@ -16,9 +16,9 @@
 
 #include "gemm/unpack_neon.h"
 
-#define CK_INLINE static inline __attribute__((always_inline))
+#include "gemm/lanes_neon.h"
 
-enum { row_tile = 2, columns4 = CK_PANEL_ROWS / 4 };
+enum { row_tile = 2 };
 
 CK_INLINE int32x4_t dot_lane(int32x4_t sum, int8x16_t weights, int8x16_t activations, int lane) {
     switch (lane) {
@@ -29,12 +29,8 @@ CK_INLINE int32x4_t dot_lane(int32x4_t sum, int8x16_t weights, int8x16_t activat
     }
 }
 
-CK_INLINE float32x4_t four_halves(const uint8_t *halves) {
-    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16((const uint16_t *)(const void *)halves)));
-}
-
 CK_INLINE void tile(const ck_linear_args *args, const uint8_t *panel, int64_t first_row, int64_t column, ck_panel_format format, ck_activation_format terms, int count) {
-    const int64_t k = args->k, valid = args->columns - column;
+    const int64_t k = args->k;
     const int parts = ck_panel_parts(format), groups = 8 / parts;
     const size_t block_bytes = ck_panel_block_bytes(format), quant_offset = ck_panel_quant_offset(format), low_offset = ck_activation_low_offset(k);
     const size_t record_offset = ck_activation_block_offset(terms, k);
@@ -85,33 +81,9 @@ CK_INLINE void tile(const ck_linear_args *args, const uint8_t *panel, int64_t fi
                 }
             }
         }
-#pragma clang loop unroll(full)
-        for (int part = 0; part < parts && ck_panel_has_minimum(format); part++) {
-#pragma clang loop unroll(full)
-            for (int v = 0; v < columns4; v++) {
-                const float32x4_t minimum = four_halves(block + 32 * (parts + part) + 8 * v);
-#pragma clang loop unroll(full)
-                for (int m = 0; m < count; m++) {
-                    total[m][v] = vfmaq_n_f32(total[m][v], minimum, parts == 2 ? record[m]->scaled_half_sum[part] : record[m]->scaled_sum);
-                }
-            }
-        }
+        add_minimums(total, block, record, parts, count, format);
     }
-#pragma clang loop unroll(full)
-    for (int m = 0; m < count; m++) {
-        float *output = args->output + (first_row + m) * args->output_stride + column;
-#pragma clang loop unroll(full)
-        for (int v = 0; v < columns4; v++) {
-            const float32x4_t values = vmulq_f32(total[m][v], vld1q_f32((const float *)(const void *)panel + 4 * v));
-            if (valid >= 4 * (v + 1)) {
-                vst1q_f32(output + 4 * v, values);
-            } else {
-                float buffer[4];
-                vst1q_f32(buffer, values);
-                for (int64_t i = 4 * v; i < valid; i++) output[i] = buffer[i - 4 * v];
-            }
-        }
-    }
+    store_tile(args, panel, first_row, column, total, count);
 }
 
 // Panels outside, row tiles inside: a panel is read from memory once.

@@ -8,26 +8,9 @@
 // Included inside a target region with AVX2, after <immintrin.h> and gemm/unpack_avx2.h; the includer provides
 //     dot_bytes(sum, weights, activations)   sum + Σ of 4 products of unsigned weights and signed activations in each lane
 
-#define CK_INLINE static inline __attribute__((always_inline))
+#include "gemm/lanes_avx2.h"
 
 enum { row_tile = 4, prefetch_bytes = 2048 };
-
-CK_INLINE __m256i four_activations(const int8_t *activations) {
-    int32_t word;
-    memcpy(&word, activations, sizeof word);
-    return _mm256_set1_epi32(word);
-}
-
-CK_INLINE __m256 eight_halves(const uint8_t *halves) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)halves)); }
-
-CK_INLINE void store_eight(float *output, __m256 values, int64_t valid) {
-    if (valid >= 8) {
-        _mm256_storeu_ps(output, values);
-    } else if (valid > 0) {
-        const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-        _mm256_maskstore_ps(output, _mm256_cmpgt_epi32(_mm256_set1_epi32((int32_t)valid), lane), values);
-    }
-}
 
 // `count` activation rows by the sides [first_side, first_side + sides) of one panel.
 CK_INLINE void tile(const ck_linear_args *args, const uint8_t *panel, int64_t first_row, int64_t column, ck_panel_format format, ck_activation_format terms, int count, int first_side, int sides) {
