@@ -22,6 +22,6 @@
 
 #pragma clang attribute pop
 
-const ck_attention_row ck_attention_avx2 = {"attention_avx2", CK_ISA_AVX2, 0, attend, merge, store_f32, store_f16, store_q8_0};
+const ck_attention_row ck_attention_avx2 = {"attention_avx2", CK_ISA_AVX2, 0, 0, attend, merge, store_f32, store_f16, store_q8_0};
 
 #endif

@@ -22,6 +22,6 @@
 
 #pragma clang attribute pop
 
-const ck_attention_row ck_attention_avx512 = {"attention_avx512", CK_ISA_AVX512, 0, attend, merge, store_f32, store_f16, store_q8_0};
+const ck_attention_row ck_attention_avx512 = {"attention_avx512", CK_ISA_AVX512, 0, 0, attend, merge, store_f32, store_f16, store_q8_0};
 
 #endif

@@ -16,12 +16,14 @@
 #include "attention/weigh.h"
 
 #include "attention/few.h"
+#include "attention/exp2.h"
+#include "attention/transpose.h"
 #include "attention/many_int16.h"
 
 #include "attention/attend.h"
 
 #pragma clang attribute pop
 
-const ck_attention_row ck_attention_avx512_vnni = {"attention_avx512_vnni", CK_ISA_AVX512 | CK_ISA_AVX512_VNNI, many_queries, attend, merge, store_f32, store_f16, store_q8_0};
+const ck_attention_row ck_attention_avx512_vnni = {"attention_avx512_vnni", CK_ISA_AVX512 | CK_ISA_AVX512_VNNI, many_queries, 4e-4f, attend, merge, store_f32, store_f16, store_q8_0};
 
 #endif

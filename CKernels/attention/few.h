@@ -25,6 +25,11 @@ CK_INLINE vf cache_load_n(const uint8_t *row, ck_kv_format format, int64_t d, in
     return format == CK_KV_F32 ? v_load_n((const float *)(const void *)row + d, n) : v_load_f16_n((const uint16_t *)(const void *)row + d, n);
 }
 
+/// `lanes` numbers of a cache row from d < dimensions on, zeros past its end.
+CK_INLINE vf cache_load_any(const uint8_t *row, ck_kv_format format, int64_t d, int64_t dimensions) {
+    return d + lanes <= dimensions ? cache_load(row, format, d) : cache_load_n(row, format, d, dimensions - d);
+}
+
 CK_INLINE void prefetch_row(const uint8_t *row, size_t bytes) {
     for (size_t offset = 0; offset < bytes; offset += 64) __builtin_prefetch(row + offset);
 }

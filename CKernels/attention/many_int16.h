@@ -1,6 +1,6 @@
 // Attention of many queries in 16-bit integers, for instruction sets that add two 16-bit products into 32 bits a lane (VPDPWSSD): twice the products of
 // an f32 multiply-add. bf16 products run at the same rate but keep 8 bits of a number where this keeps 15. Included inside a target region with AVX-512
-// and VNNI, after weigh.h.
+// and VNNI, after few.h, exp2.h and transpose.h.
 //
 // The cache is walked in blocks of 64 keys, as in many.h. What makes integers exact enough, and keeps sums inside 32 bits:
 //   queries and keys   q = ‖q‖/32767 · q16, the Euclidean norm, so that by Cauchy and Schwarz |q16·k16| ≤ 2³⁰ whatever head_dim is
@@ -17,23 +17,7 @@ _Static_assert(lanes == 16 && int16_vectors == 4, "a block of keys is four vecto
 
 static const float int16_one = 32767, int16_value_one = 16383, int16_weight_sum = 130000;
 
-/// 2^x for x ≤ 0, 9e-8 relative (our own weighted least-squares fit); 0 below −150, NaN stays NaN.
-CK_INLINE vf exp2_negative(vf x) {
-    x = v_max(v_set(-150), x);
-    const vf n = v_round(x), r = x - n;
-    vf p = v_fma(v_set(0.0013264727f), r, v_set(0.009671513f));
-    p = v_fma(p, r, v_set(0.055507336f));
-    p = v_fma(p, r, v_set(0.24022242f));
-    p = v_fma(p, r, v_set(0.693147f));
-    return _mm512_scalef_ps(v_fma(p, r, v_set(1)), n);
-}
-
 CK_INLINE void store_int16(int16_t *p, vf x) { _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(x))); }
-
-/// `lanes` numbers of a cache row from d on, zeros past its end.
-CK_INLINE vf cache_load_any(const uint8_t *row, ck_kv_format format, int64_t d, int64_t dimensions) {
-    return d + lanes <= dimensions ? cache_load(row, format, d) : cache_load_n(row, format, d, dimensions - d);
-}
 
 /// All queries to int16, and the factor that turns a product of integers with a key's factor into a score.
 static void quantise_queries(const ck_attention_args *a, int16_t *out, float *factors) {
@@ -49,30 +33,6 @@ static void quantise_queries(const ck_attention_args *a, int16_t *out, float *fa
         for (d = 0; d + lanes <= a->head_dim; d += lanes) store_int16(out + d, v_load(query + d) * inverse);
         if (d < a->head_dim) store_int16(out + d, tail * inverse);
         factors[q] = norm / int16_one * a->scale;
-    }
-}
-
-/// Sixteen rows of 16 pairs to 16 rows of 16 keys: `in` has `stride` int16 a key, `out` 64 pairs a row.
-CK_INLINE void transpose_pairs(const int16_t *in, int64_t stride, int32_t *out) {
-    __m512i a[16], b[16];
-    for (int i = 0; i < 16; i++) a[i] = _mm512_loadu_si512(in + i * stride);
-    for (int i = 0; i < 16; i += 2) {
-        b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
-        b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4) {
-        a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
-        a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
-        a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
-        a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
-    }
-    for (int i = 0; i < 4; i++) {  // pair 4·part + i of each 128-bit part
-        const __m512i low01 = _mm512_shuffle_i32x4(a[i], a[i + 4], 0x44), high01 = _mm512_shuffle_i32x4(a[i], a[i + 4], 0xee);
-        const __m512i low23 = _mm512_shuffle_i32x4(a[i + 8], a[i + 12], 0x44), high23 = _mm512_shuffle_i32x4(a[i + 8], a[i + 12], 0xee);
-        _mm512_storeu_si512(out + i * ck_key_block, _mm512_shuffle_i32x4(low01, low23, 0x88));
-        _mm512_storeu_si512(out + (4 + i) * ck_key_block, _mm512_shuffle_i32x4(low01, low23, 0xdd));
-        _mm512_storeu_si512(out + (8 + i) * ck_key_block, _mm512_shuffle_i32x4(high01, high23, 0x88));
-        _mm512_storeu_si512(out + (12 + i) * ck_key_block, _mm512_shuffle_i32x4(high01, high23, 0xdd));
     }
 }
 
@@ -107,7 +67,7 @@ CK_INLINE void quantise_keys(const ck_attention_args *a, ck_kv_format format, in
             for (int64_t d = 0; d < dim; d += lanes) store_int16(rows + r * stride + d, cache_load_any(row, format, d, dim) * inverse);
             if (stride - dim >= lanes) memset(rows + r * stride + stride - lanes, 0, lanes * sizeof(int16_t));
         }
-        for (int64_t d = 0; d < stride; d += 2 * lanes) transpose_pairs(rows + d, stride, out + d / 2 * ck_key_block + first);
+        for (int64_t d = 0; d < stride; d += 2 * lanes) transpose_words(rows + d, (size_t)stride * sizeof(int16_t), out + d / 2 * ck_key_block + first, ck_key_block * sizeof(int32_t));
     }
 }
 

@@ -18,6 +18,6 @@
 
 #include "attention/attend.h"
 
-const ck_attention_row ck_attention_neon = {"attention_neon", CK_ISA_NEON, 0, attend, merge, store_f32, store_f16, store_q8_0};
+const ck_attention_row ck_attention_neon = {"attention_neon", CK_ISA_NEON, 0, 0, attend, merge, store_f32, store_f16, store_q8_0};
 
 #endif

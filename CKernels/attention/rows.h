@@ -5,6 +5,7 @@
 #include "ckernels/isa.h"
 #include "isa/bits.h"
 
+extern const ck_attention_row ck_attention_amx, ck_attention_amx_software, ck_attention_amx_software_avx512;
 extern const ck_attention_row ck_attention_scalar, ck_attention_avx2, ck_attention_avx512, ck_attention_avx512_vnni, ck_attention_neon;
 
 enum {
@@ -28,22 +29,29 @@ static inline int64_t ck_padded(int64_t dimensions) { return (dimensions + 15) /
 /// Dimensions as 16-bit pairs, padded to a whole number of vectors of 16 pairs.
 static inline int64_t ck_paired(int64_t dimensions) { return (dimensions + 31) / 32 * 32; }
 
-/// Scratch, f32 where not said otherwise: keys [64][padded head_dim], or transposed [head_dim][64]; values [64][padded value_dim]; scores [rows · heads][64];
-/// maximum, sum and correction [rows · heads]; int16 queries [rows · heads][paired head_dim]. What a row of the table keeps in keys and values is its own.
+/// Queries (rows · heads) padded to whole tiles of 16.
+static inline int64_t ck_padded_queries(int64_t rows, int64_t heads) { return ck_padded(rows * heads); }
+
+/// Scratch, f32 where not said otherwise: keys [64][paired head_dim]; values [64][padded value_dim]; and for each of the padded queries
+/// scores [64]; maximum, sum, correction; queries [2][paired head_dim] 16-bit; output [padded value_dim].
+/// What a row of the table keeps in each of these is its own.
 typedef struct ck_attention_scratch {
     float *keys, *values, *scores, *maximum, *sum, *correction;
     int16_t *queries;
+    float *output;
 } ck_attention_scratch;
 
 static inline ck_attention_scratch ck_attention_carve(const ck_attention_args *a) {
+    const int64_t queries = ck_padded_queries(a->rows, a->heads);
     ck_attention_scratch s;
     s.keys = (float *)a->scratch;
-    s.values = s.keys + ck_padded(a->head_dim) * ck_key_block;
+    s.values = s.keys + ck_paired(a->head_dim) * ck_key_block;
     s.scores = s.values + ck_padded(a->value_dim) * ck_key_block;
-    s.maximum = s.scores + a->rows * a->heads * ck_key_block;
-    s.sum = s.maximum + a->rows * a->heads;
-    s.correction = s.sum + a->rows * a->heads;
-    s.queries = (int16_t *)(s.correction + a->rows * a->heads);
+    s.maximum = s.scores + queries * ck_key_block;
+    s.sum = s.maximum + queries;
+    s.correction = s.sum + queries;
+    s.queries = (int16_t *)(s.correction + queries);
+    s.output = s.correction + queries + queries * ck_paired(a->head_dim);
     return s;
 }
 

@@ -91,4 +91,4 @@ static void store_q8_0(const float *source, int64_t n, void *destination) {
     }
 }
 
-const ck_attention_row ck_attention_scalar = {"attention_scalar", 0, 0, attend, merge, store_f32, store_f16, store_q8_0};
+const ck_attention_row ck_attention_scalar = {"attention_scalar", 0, 0, 0, attend, merge, store_f32, store_f16, store_q8_0};

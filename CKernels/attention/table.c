@@ -3,6 +3,7 @@
 
 static const ck_attention_row *const table[] = {
 #if defined(__x86_64__)
+    &ck_attention_amx,
     &ck_attention_avx512_vnni,
     &ck_attention_avx512,
     &ck_attention_avx2,
@@ -20,7 +21,7 @@ const ck_attention_row *ck_attention_row_at(size_t index) { return index < row_c
 
 const ck_attention_row *ck_attention_find(uint32_t isa_mask, bool may_round) {
     for (int i = 0; i < row_count; i++) {
-        if ((table[i]->isa & ~isa_mask) == 0 && (may_round || table[i]->int16_queries == 0)) return table[i];
+        if ((table[i]->isa & ~isa_mask) == 0 && (may_round || table[i]->rounded_queries == 0)) return table[i];
     }
     return &ck_attention_scalar;
 }
@@ -35,6 +36,7 @@ size_t ck_kv_row_bytes(ck_kv_format format, int64_t n) {
 }
 
 size_t ck_attention_scratch_bytes(int64_t rows, int64_t heads, int64_t head_dim, int64_t value_dim) {
-    const int64_t floats = ck_key_block * (ck_padded(head_dim) + ck_padded(value_dim)) + rows * heads * (ck_key_block + 3 + ck_paired(head_dim) / 2);
+    const int64_t block = ck_key_block * (ck_paired(head_dim) + ck_padded(value_dim)), query = ck_key_block + 3 + ck_paired(head_dim) + ck_padded(value_dim);
+    const int64_t floats = block + ck_padded_queries(rows, heads) * query;
     return ((size_t)floats * sizeof(float) + 63) / 64 * 64;
 }

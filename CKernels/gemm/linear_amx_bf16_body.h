@@ -236,9 +236,7 @@ static void amx_bf16(const ck_linear_args *args, const amx_bf16_kind *kind, amx_
         return;
     }
     ck_tiles tiles;
-    ck_tile_shapes shapes = {0};
-    for (int tile = 0; tile < tile_count; tile++) tile_shape(&shapes, tile, tile_rows, tile_row_bytes);
-    tiles_configure(&tiles, &shapes);
+    tiles_configure_whole(&tiles);
     amx_bf16_scratch scratch;
     amx_bf16_job job = {.args = args, .tiles = &tiles, .scratch = &scratch};
     for (int64_t first_row = 0; first_row < args->rows; first_row += bf16_row_block) {

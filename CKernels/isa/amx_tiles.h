@@ -202,3 +202,10 @@ TILE_INLINE void tile_dot_bf16(ck_tiles *tiles, int sum, int left, int right) {
 #undef TILE_INLINE
 
 #endif
+
+/// Configures every tile as 16 rows of 64 bytes, which is what bf16 products of whole tiles take.
+static inline void tiles_configure_whole(ck_tiles *tiles) {
+    ck_tile_shapes shapes = {0};
+    for (int tile = 0; tile < tile_count; tile++) tile_shape(&shapes, tile, tile_rows, tile_row_bytes);
+    tiles_configure(tiles, &shapes);
+}

@@ -6,6 +6,10 @@ static inline void v_store_n(float *p, __m512 x, int64_t n) { _mm512_mask_storeu
 static inline __m512 v_max(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
 static inline __m512 v_min(__m512 a, __m512 b) { return _mm512_min_ps(a, b); }
 static inline __m512 v_round(__m512 x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+/// x − ⌊x⌋, 0 for infinities.
+static inline __m512 v_fraction(__m512 x) { return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+/// x · 2^⌊n⌋.
+static inline __m512 v_scale_power(__m512 x, __m512 n) { return _mm512_scalef_ps(x, n); }
 static inline float v_add_lanes(__m512 x) { return _mm512_reduce_add_ps(x); }
 static inline float v_max_lanes(__m512 x) { return _mm512_reduce_max_ps(x); }
 static inline __m512 v_load_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p)); }

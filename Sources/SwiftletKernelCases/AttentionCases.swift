@@ -97,10 +97,10 @@ final class AttentionKernel: PreparedKernel {
         ck_attention_find(0, true)?.pointee.attend(&scalar)
         output.elements.update(repeating: .nan)
         run(calls: 1)
-        // Averages of values within ±1, with weights from scores within a few units: 2e-6 each way, as the tests allow both kernels, or what 15-bit
-        // integers lose.
-        let isRounded = row.int16_queries > 0 && args.rows * args.heads >= row.int16_queries
-        let tolerance: Float = isRounded ? 4e-4 : 8e-6
+        // Averages of values within ±1, with weights from scores within a few units: 2e-6 each way, as the tests allow both kernels, or what rounding
+        // loses.
+        let isRounded = row.rounded_queries > 0 && args.rows * args.heads >= row.rounded_queries
+        let tolerance: Float = isRounded ? row.rounding_error : 8e-6
         for (index, (actual, wanted)) in zip(output.elements, expected.elements).enumerated() where !(abs(actual - wanted) <= tolerance) {
             throw difference(String(cString: row.name), at: "output \(index)", actual: actual, expected: wanted)
         }

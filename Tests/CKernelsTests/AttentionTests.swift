@@ -144,13 +144,13 @@ private func worst(_ actual: [Float], _ expected: [Double]) -> Double {
     zip(actual, expected).map { abs(Double($0) - $1) }.reduce(0) { $1.isNaN ? .infinity : max($0, $1) }
 }
 
-private let rows = RowReference.attention.runnable
+private let rows = (RowReference.attention + RowReference.attentionTwins).runnable
 
 @Suite struct AttentionTests {
     @Test(arguments: rows, [CK_KV_F32, CK_KV_F16, CK_KV_Q8_0].map(\.rawValue)) func matchesDouble(
         reference: RowReference, rawFormat: UInt32
     ) throws {
-        let row = try #require(ck_attention_row_at(reference.index)).pointee, format = ck_kv_format(rawValue: rawFormat)
+        let row = try reference.attentionRow(), format = ck_kv_format(rawValue: rawFormat)
         var problems: [Problem] = []
         // Decoding: one token, every number of heads up to where blocks are converted, ranges around the widest vector and the block of 64 keys.
         for heads in 1...9 {
@@ -191,19 +191,31 @@ private let rows = RowReference.attention.runnable
             problems.append(Problem(rows: rows, heads: 1, format: format, ranges: (0..<rows).map { 0..<$0 + 51 }))
         }
         problems.append(Problem(rows: 12, heads: 1, format: format, ranges: (0..<12).map { 2..<$0 + 80 }, spread: 0))
+        // Numbers of queries and of keys around the tiles of 16, steps of 32 and blocks of 64.
+        for rows in [15, 16, 17, 33] {
+            for keys in [1, 15, 16, 17, 31, 32, 33, 47, 49, 63, 64, 65] {
+                problems.append(Problem(rows: rows, heads: 1, format: format, ranges: Array(repeating: 3..<3 + keys, count: rows)))
+            }
+        }
+        // Several blocks by several tiles of queries; scores so wide that maxima keep rising, and tiles that see nothing of a block others see.
+        for (ranges, spread) in [
+            ((0..<24).map { 0..<$0 + 200 }, Float(1)), ((0..<24).map { $0 * 8..<$0 * 8 + 40 }, 1), ((0..<24).map { 0..<$0 + 200 }, 12),
+        ] {
+            problems.append(Problem(rows: 24, heads: 3, positions: 224, format: format, ranges: ranges, spread: spread))
+        }
         // Tokens that see nothing, between others.
         problems.append(Problem(rows: 3, heads: 2, format: format, ranges: [0..<10, 5..<5, 90..<100]))
         problems.append(Problem(rows: 9, heads: 1, format: format, ranges: Array(repeating: 0..<0, count: 9)))
         for problem in problems {
             let error = worst(try problem.run(row).output, try problem.naive(row))
             // Scores of size s carry an error of s·eps·√dim through the exponential; 15-bit integers one of s·√dim/32767/2, and round the weights.
-            let isRounded = row.int16_queries > 0 && problem.rows * problem.heads >= row.int16_queries
-            #expect(error <= (isRounded ? 4e-4 : 2e-6) * Double(1 + problem.spread), "\(problem)")
+            let isRounded = row.rounded_queries > 0 && problem.rows * problem.heads >= row.rounded_queries
+            #expect(error <= (isRounded ? Double(row.rounding_error) : 2e-6) * Double(1 + problem.spread), "\(problem)")
         }
     }
 
     @Test(arguments: rows) func partsMerge(reference: RowReference) throws {
-        let row = try #require(ck_attention_row_at(reference.index)).pointee, merge = try #require(row.merge)
+        let row = try reference.attentionRow(), merge = try #require(row.merge)
         for heads in [1, 3, 8] {
             let problem = Problem(rows: 2, heads: heads, valueDim: 40, positions: 200, ranges: [0..<200, 10..<150])
             let windows = [0..<70, 70..<160, 160..<200]  // the second token sees nothing of the last
@@ -228,12 +240,12 @@ private let rows = RowReference.attention.runnable
             let isResult = { (offset: Int) in offset % rowStride < heads * 43 && offset % rowStride % 43 < 40 }
             let dense = output.enumerated().filter { isResult($0.offset) }.map(\.element)
             #expect(output.enumerated().allSatisfy { isResult($0.offset) || $0.element == 77 })
-            #expect(worst(dense, try problem.naive(row)) <= (row.int16_queries > 0 && 2 * heads >= row.int16_queries ? 8e-4 : 4e-6))
+            #expect(worst(dense, try problem.naive(row)) <= (row.rounded_queries > 0 && 2 * heads >= row.rounded_queries ? 2 * Double(row.rounding_error) : 4e-6))
         }
     }
 
     @Test(arguments: rows) func storesTheScalarBytes(reference: RowReference) throws {
-        let row = try #require(ck_attention_row_at(reference.index)).pointee, scalar = try #require(ck_attention_find(0, true)).pointee
+        let row = try reference.attentionRow(), scalar = try #require(ck_attention_find(0, true)).pointee
         var values = trickyActivations(rows: 1, k: 352, seed: 5)
         values[1] = .infinity
         for (format, store, twin) in [

@@ -33,10 +33,17 @@ struct RowReference: Sendable, CustomTestStringConvertible {
     static let attention = (0..<ck_attention_row_count()).compactMap { index in
         ck_attention_row_at(index).map { RowReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa) }
     }
+    static let attentionTwins = (0..<ck_attention_twin_count()).compactMap { index in
+        ck_attention_twin_at(index).map { RowReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa, isTwin: true) }
+    }
     static let tables = [linear, quantizers, vectorSets, attention]
+    static let twins = [linearTwins, attentionTwins]
 
     /// The row of the linear table, or of its twins.
     func linearRow() throws -> ck_linear_row { try #require(isTwin ? ck_linear_twin_at(index) : ck_linear_row_at(index)).pointee }
+
+    /// The row of the attention table, or of its twins.
+    func attentionRow() throws -> ck_attention_row { try #require(isTwin ? ck_attention_twin_at(index) : ck_attention_row_at(index)).pointee }
 }
 
 extension [RowReference] {
@@ -46,7 +53,7 @@ extension [RowReference] {
 
 /// Rows compiled in but beyond this machine: a disabled test each, so that silence never looks like a pass.
 @Suite struct KernelTableTests {
-    @Test(.disabled("this machine lacks the instruction set"), arguments: (RowReference.tables + [RowReference.linearTwins]).flatMap(\.missing)) func rowNotRunHere(
+    @Test(.disabled("this machine lacks the instruction set"), arguments: (RowReference.tables + RowReference.twins).flatMap(\.missing)) func rowNotRunHere(
         row: RowReference
     ) {}
 
@@ -56,7 +63,7 @@ extension [RowReference] {
             #expect(Set(table.map(\.name)).count == table.count)
         }
         #expect(try #require(ck_vector_find(0)).pointee.isa == 0)
-        #expect(try #require(ck_attention_find(.max, false)).pointee.int16_queries == 0)
+        #expect(try #require(ck_attention_find(.max, false)).pointee.rounded_queries == 0)
         #expect(try #require(ck_attention_find(0, true)).pointee.isa == 0)
     }
 
@@ -97,6 +104,10 @@ extension [RowReference] {
         }
         #expect(String(cString: try #require(ck_linear_find(CK_PANEL_BF16, CK_ACT_F32, 0xffff, 64)).pointee.name) == "linear_bf16_amxbf16")
         #expect(RowReference.linear.contains { $0.name == "linear_q4_q15_amxbf16" })
+        let tiles = UInt32(CK_ISA_AMX_INT8 | CK_ISA_AMX_BF16)
+        for (mask, mayRound, name) in [(0xffff, true, "amx"), (0xffff, false, "avx512"), (0xffff & ~tiles, true, "avx512_vnni")] {
+            #expect(String(cString: try #require(ck_attention_find(mask, mayRound)).pointee.name) == "attention_\(name)")
+        }
     }
     #endif
 }

@@ -69,9 +69,10 @@ typedef void (*ck_kv_store_function)(const float *source, int64_t n, void *desti
 typedef struct ck_attention_row {
     const char *name;
     uint32_t isa;  ///< instruction sets needed (ck_isa bits)
-    /// Queries (rows · heads) of one call from which queries, keys, weights and values are rounded to 15 bits and multiplied as integers; 0: never.
-    /// A score is then off by about 1e-5 · scale · ‖q‖ · ‖k‖, an output by about 2e-4 of the largest value besides.
-    int64_t int16_queries;
+    /// Queries (rows · heads) of one call from which queries, keys, weights and values are rounded to 15 or 16 bits before they are multiplied; 0: never.
+    int64_t rounded_queries;
+    /// What rounding may cost beside f32, for queries within ±2 and values within ±1: |error| ≤ rounding_error · (1 + largest query / 2).
+    float rounding_error;
     void (*attend)(const ck_attention_args *args);
     void (*merge)(const ck_attention_merge_args *args);
     ck_kv_store_function store_f32;
@@ -85,5 +86,10 @@ size_t ck_kv_row_bytes(ck_kv_format format, int64_t n);
 /// The table, best row first, scalar last; the look-up never returns null.
 size_t ck_attention_row_count(void);
 const ck_attention_row *ck_attention_row_at(size_t index);
-/// `may_round` lets it be a row that rounds many queries to integers, which is right beside layers that round their activations as finely.
+/// `may_round` lets it be a row that rounds what many queries multiply, which is right beside layers that round their activations as finely.
 const ck_attention_row *ck_attention_find(uint32_t isa_mask, bool may_round);
+
+/// Twins: rows of instruction sets that machines may lack, compiled so that more machines run them (tiles in plain C). For tests alone: look-up never
+/// returns them, and they say nothing about speed.
+size_t ck_attention_twin_count(void);
+const ck_attention_row *ck_attention_twin_at(size_t index);
