@@ -1,7 +1,8 @@
 // The tokens a sampler still considers, in one array that is reused from token to token, with heap operations in place.
 //
-// Two heaps share the array. `keepBest` keeps the k best in a heap whose root is the worst of them, so most candidates cost one comparison. `heapify` and `popBest` hand out candidates best first, so top-p and typical sampling order only as
-// many tokens as they keep instead of sorting the vocabulary. `popBest` moves what it hands out behind the heap:
+// Two heaps share the array. `keepBest` keeps the k best in a heap whose root is the worst of them, so most candidates cost one comparison. `heapify` and
+// `popBest` hand out candidates best first, so top-p and typical sampling order only as many tokens as they keep instead of sorting the vocabulary.
+// `popBest` moves what it hands out behind the heap:
 //
 //     0 ..< heapCount             candidates still in the heap, root first
 //     heapCount ..< count         candidates popped, the latest first
@@ -26,7 +27,8 @@ struct CandidateHeap {
 
     var count: Int { items.count }
 
-    mutating func reserve(_ capacity: Int) { items.reserveCapacity(capacity) }
+    mutating func removeAll() { items.removeAll(keepingCapacity: true) }
+    mutating func append(_ candidate: Candidate) { items.append(candidate) }
 
     /// Replaces the candidates by the tokens of `row` whose logit is at least `threshold` and above −∞, in order of token. `blocks` has read the row.
     mutating func keep(_ row: UnsafeBufferPointer<Float>, atLeast threshold: Float, _ blocks: LogitBlocks) {
@@ -104,13 +106,14 @@ struct CandidateHeap {
         heapCount = 0
     }
 
-    /// Keeps the first `count` candidates.
-    mutating func truncate(to count: Int) { items.removeLast(items.count - count) }
-
     /// Drops the candidates whose logit is below `threshold`, keeping the order of the others.
-    mutating func dropLogits(below threshold: Float) {
+    mutating func dropLogits(below threshold: Float) { keep { $0.logit >= threshold } }
+
+    /// Keeps the candidates that `isKept` is true of, in their order.
+    @inline(__always)
+    mutating func keep(where isKept: (Candidate) -> Bool) {
         var kept = 0
-        for index in items.indices where items[index].logit >= threshold {
+        for index in items.indices where isKept(items[index]) {
             items[kept] = items[index]
             kept += 1
         }

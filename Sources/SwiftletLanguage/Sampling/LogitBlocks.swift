@@ -15,7 +15,26 @@ struct LogitBlocks {
     /// Throws `SwiftletError.unsupported` for an incomplete build.
     init(vocabularyCount: Int) throws {
         reductions = try RowReductions()
-        maxima = Array(repeating: 0, count: (max(vocabularyCount, 0) + Self.blockLength - 1) / Self.blockLength)
+        maxima = Array(repeating: 0, count: Self.blockCount(vocabularyCount))
+    }
+
+    /// Blocks of a vocabulary.
+    static func blockCount(_ vocabularyCount: Int) -> Int { (max(vocabularyCount, 0) + blockLength - 1) / blockLength }
+
+    /// The tokens of a block of a vocabulary of `count` tokens.
+    @inline(__always)
+    static func range(_ block: Int, _ count: Int) -> Range<Int> { block * blockLength..<min((block + 1) * blockLength, count) }
+
+    /// The largest logit of a block of the row read last.
+    @inline(__always)
+    func largest(of block: Int) -> Float { maxima[block] }
+
+    /// Replaces `candidates` by the largest logits of the blocks, where they are at least `threshold`; the tokens are the numbers of the blocks.
+    func candidates(into candidates: inout CandidateHeap, atLeast threshold: Float) {
+        candidates.removeAll()
+        for block in maxima.indices where maxima[block] >= threshold {
+            candidates.append(Candidate(rank: maxima[block], logit: maxima[block], token: Int32(truncatingIfNeeded: block)))
+        }
     }
 
     /// Reads a row as long as the vocabulary. Returns the token with the largest logit, the first of equals; nil when a logit is NaN, when the largest is
@@ -24,7 +43,7 @@ struct LogitBlocks {
         guard !row.isEmpty else { return nil }
         var (best, bestBlock, isNumber) = (-Float.infinity, 0, true)
         for block in maxima.indices {
-            let part = UnsafeBufferPointer(rebasing: row[range(block, row.count)])
+            let part = UnsafeBufferPointer(rebasing: row[Self.range(block, row.count)])
             let largest = reductions.max(part)
             // A sum is NaN exactly when a number is, or when infinities of both signs meet, which is an error all the same.
             if reductions.sum(part).isNaN { isNumber = false }
@@ -32,7 +51,7 @@ struct LogitBlocks {
             if largest > best { (best, bestBlock) = (largest, block) }
         }
         guard isNumber, best.isFinite else { return nil }
-        return range(bestBlock, row.count).first { row[$0] == best }
+        return Self.range(bestBlock, row.count).first { row[$0] == best }
     }
 
     /// A number that at least `k` logits of the row read last reach (when it has so many above −∞), as large as the maxima can show.
@@ -55,15 +74,10 @@ struct LogitBlocks {
     @inline(__always)
     func forEach(_ row: UnsafeBufferPointer<Float>, atLeast threshold: Float, _ body: (Int32, Float) -> Void) {
         for block in maxima.indices where maxima[block] >= threshold && maxima[block] > -.infinity {
-            for token in range(block, row.count) where row[token] >= threshold && row[token] > -.infinity {
+            for token in Self.range(block, row.count) where row[token] >= threshold && row[token] > -.infinity {
                 body(Int32(truncatingIfNeeded: token), row[token])
             }
         }
-    }
-
-    @inline(__always)
-    private func range(_ block: Int, _ count: Int) -> Range<Int> {
-        block * Self.blockLength..<min((block + 1) * Self.blockLength, count)
     }
 
     @inline(__always)

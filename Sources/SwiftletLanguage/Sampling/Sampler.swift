@@ -1,7 +1,7 @@
 // Chooses the next token: bias, penalties, filters, temperature, draw, in the order and with the definitions of llama.cpp's default chain.
 //
-// Nothing is allocated after the first token: candidates live in one reused array. One vectorised pass over the logits finds the best token and where the
-// candidates are; only without top-k, top-p and min-p are the probabilities of the whole vocabulary computed one by one.
+// Nothing is allocated after the first token. One vectorised pass over the logits finds the best token and where the candidates are. Top-k and typical
+// sampling leave a list of candidates; without them the weights of the whole vocabulary stand in a row (TokenWeights), which top-p and min-p cut off at an edge.
 import SwiftletRuntime
 
 #if canImport(Glibc)
@@ -17,11 +17,14 @@ package struct Sampler {
     /// The seed in use: the one of the options, or one from the system.
     package let seed: UInt64
 
-    private let reductions: RowReductions
     private let bias: [(token: Int, amount: Float)]
     private var penalties: TokenPenalties?
     private var blocks: LogitBlocks
     private var candidates = CandidateHeap()
+    /// Whether neither top-k nor typical sampling leaves a list of candidates; then `weights` takes its place.
+    private let weighsAll: Bool
+    private var weights: TokenWeights
+    private var nucleus = Nucleus()
     /// Probabilities by token that `verify` looks up; all zero in between. Empty until the first.
     private var guessed: [Double] = []
     private var generator: SampleGenerator
@@ -40,9 +43,10 @@ package struct Sampler {
         self.vocabularyCount = vocabularyCount
         seed = options.seed ?? UInt64.random(in: .min ... .max)
         generator = SampleGenerator(seed: seed)
-        reductions = try RowReductions()
         blocks = try LogitBlocks(vocabularyCount: vocabularyCount)
         bias = options.logitBias.map { (Int($0.key), $0.value) }
+        weighsAll = options.temperature > 0 && options.typicalP == 1 && (options.topK == 0 || options.topK >= vocabularyCount)
+        weights = try TokenWeights(vocabularyCount: weighsAll ? vocabularyCount : 0)
         if options.penalises { penalties = TokenPenalties(options, vocabularyCount: vocabularyCount) }
     }
 
@@ -59,8 +63,8 @@ package struct Sampler {
     package mutating func sample(_ logits: UnsafeMutableBufferPointer<Float>) throws -> Int32 {
         let best = try prepare(logits)
         guard options.temperature > 0 else { return best }
-        filter(UnsafeBufferPointer(logits))
-        return draw(total: weigh())
+        let total = weigh(UnsafeBufferPointer(logits))
+        return draw(total: total)
     }
 
     /// As `sample`, and says in `distribution` what the token was drawn from.
@@ -71,9 +75,12 @@ package struct Sampler {
             distribution.append(best, 1)
             return best
         }
-        filter(UnsafeBufferPointer(logits))
-        let total = weigh()
-        for candidate in candidates.items where candidate.rank > 0 { distribution.append(candidate.token, Double(candidate.rank) / total) }
+        let total = weigh(UnsafeBufferPointer(logits))
+        if weighsAll {
+            weights.forEach { distribution.append($0, $1) }
+        } else {
+            for candidate in candidates.items where candidate.rank > 0 { distribution.append(candidate.token, Double(candidate.rank) / total) }
+        }
         return draw(total: total)
     }
 
@@ -84,10 +91,15 @@ package struct Sampler {
     package mutating func verify(_ guess: Int32, from guesses: TokenDistribution, _ logits: UnsafeMutableBufferPointer<Float>) throws -> Int32 {
         let best = try prepare(logits)
         guard options.temperature > 0 else { return best }
-        filter(UnsafeBufferPointer(logits))
-        let total = weigh()
-        let weight = candidates.items.first { $0.token == guess }?.rank ?? 0
+        let row = UnsafeBufferPointer(logits)
+        let total = weigh(row)
+        let weight = weighsAll ? weights[guess] : candidates.items.first { $0.token == guess }?.rank ?? 0
         if generator.unit() * guesses.probability(of: guess) < Double(weight) / total { return guess }
+        if weighsAll {
+            weights.subtract(guesses)
+            // Nothing is left only where p and q are equal but for rounding; then p itself is as good.
+            return draw(total: weights.total > 0 ? weights.total : weigh(row))
+        }
         if guessed.isEmpty { guessed = Array(repeating: 0, count: vocabularyCount) }
         for entry in guesses.entries where guessed.indices.contains(Int(entry.token)) { guessed[Int(entry.token)] = entry.probability }
         var rest = 0.0
@@ -98,8 +110,7 @@ package struct Sampler {
             rest += Double(left)
         }
         for entry in guesses.entries where guessed.indices.contains(Int(entry.token)) { guessed[Int(entry.token)] = 0 }
-        // Nothing is left only where p and q are equal but for rounding; then p itself is as good.
-        return draw(total: rest > 0 ? rest : weigh())
+        return draw(total: rest > 0 ? rest : weighCandidates())
     }
 
     /// Applies bias and penalties, and returns the best token.
@@ -120,20 +131,27 @@ package struct Sampler {
         return Int32(truncatingIfNeeded: best)
     }
 
+    /// Filters the row and weighs the tokens that are left, under the temperature: in `weights`, or in the ranks of `candidates`. Returns the weights' sum.
+    private mutating func weigh(_ row: UnsafeBufferPointer<Float>) -> Double {
+        guard weighsAll else {
+            filter(row)
+            return weighCandidates()
+        }
+        var edge = TokenEdge.logit(-.infinity)
+        if options.topP < 1 {
+            weights.weigh(row, largest: largest, temperature: 1, from: edge, blocks)
+            edge = nucleus.edge(row, weights, share: Double(options.topP), largest: largest, blocks)
+        }
+        if options.minP > 0, largest + logf(options.minP) > edge.logit { edge = .logit(largest + logf(options.minP)) }
+        weights.weigh(row, largest: largest, temperature: options.temperature, from: edge, blocks)
+        return weights.total
+    }
+
     /// Leaves as candidates what the filters of the options leave.
     private mutating func filter(_ row: UnsafeBufferPointer<Float>) {
         if options.topK > 0, options.topK < vocabularyCount {
             candidates.keep(row, atLeast: blocks.threshold(forBest: options.topK), blocks)
             candidates.keepBest(options.topK)
-        } else if options.typicalP == 1, options.topP < 1 {
-            // The total of the whole row by one vectorised pass; what lies below the nucleus is never looked at one by one.
-            let total = Double(exp(Double(reductions.logSumExp(row) - largest)))
-            candidates.keep(row, atLeast: nucleusBound(total: total, largest: largest, count: vocabularyCount), blocks)
-            keepNucleus(total: total)
-            if options.minP > 0 { keepProbable() }
-            return
-        } else if options.typicalP == 1, options.minP > 0 {
-            return candidates.keep(row, atLeast: largest + logf(options.minP), blocks)
         } else {
             candidates.keep(row, atLeast: -.infinity, blocks)
         }
@@ -205,7 +223,7 @@ package struct Sampler {
     }
 
     /// Sets the candidates' ranks to their weights under the temperature, and returns the sum.
-    private mutating func weigh() -> Double {
+    private mutating func weighCandidates() -> Double {
         // Relative to the candidates' own maximum no exponent is positive and the sum is at least 1, at any temperature.
         let largest = largestLogit
         let temperature = options.temperature
@@ -215,8 +233,9 @@ package struct Sampler {
         return total
     }
 
-    /// Draws a candidate by the weights in their ranks, whose sum is `total`.
+    /// Draws a token by the weights of `weigh`, whose sum is `total`.
     private mutating func draw(total: Double) -> Int32 {
+        if weighsAll { return weights.draw(generator.unit()) }
         var rest = generator.unit() * total
         var chosen = candidates.items[0]
         for candidate in candidates.items where candidate.rank > 0 {
@@ -229,6 +248,11 @@ package struct Sampler {
 
     /// The tokens that the last draw chose from, with their probabilities: for tests of the filters.
     package var lastDistribution: [(token: Int32, probability: Double)] {
+        if weighsAll {
+            var result: [(token: Int32, probability: Double)] = []
+            weights.forEach { result.append(($0, $1)) }
+            return result
+        }
         let total = candidates.items.reduce(0) { $0 + Double($1.rank) }
         return candidates.items.map { ($0.token, Double($0.rank) / total) }
     }

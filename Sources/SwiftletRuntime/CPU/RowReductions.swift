@@ -1,7 +1,7 @@
 // Reductions of one row of numbers for those above the graph: sampling and evaluation look at rows of logits the program left behind.
 import CKernels
 
-/// Maximum, sum and log-sum-exp of a row of 32-bit floats, by the best vector set of this CPU.
+/// Maximum, sum, log-sum-exp and exponentials of a row of 32-bit floats, by the best vector set of this CPU.
 package struct RowReductions: Sendable {
     private typealias Reduction = @convention(c) (UnsafePointer<Float>?, Int64) -> Float
     private typealias Search = @convention(c) (UnsafePointer<Float>?, Int64) -> Int64
@@ -10,10 +10,12 @@ package struct RowReductions: Sendable {
     private let sum: Reduction
     private let max: Reduction
     private let argmax: Search
+    private let exp: UnaryKernel
 
     /// Chooses the set for `isa` (CK_ISA_* bits). Throws `SwiftletError.unsupported` when the set lacks an operation (an incomplete build).
     package init(isa: UInt32 = ck_isa_detect()) throws {
-        guard let set = ck_vector_find(isa)?.pointee, let logSumExp = set.log_sum_exp, let sum = set.sum, let max = set.max, let argmax = set.argmax
+        guard let set = ck_vector_find(isa)?.pointee, let logSumExp = set.log_sum_exp, let sum = set.sum, let max = set.max, let argmax = set.argmax,
+            let exp = set.exp
         else {
             throw SwiftletError.unsupported(
                 file: "kernels", place: "row reductions", reason: "are missing from this build", remedy: "Rebuild the package.")
@@ -22,6 +24,7 @@ package struct RowReductions: Sendable {
         self.sum = sum
         self.max = max
         self.argmax = argmax
+        self.exp = exp
     }
 
     /// log Σ exp(x) of a row; −∞ for an empty one.
@@ -39,4 +42,7 @@ package struct RowReductions: Sendable {
     package func argmax(_ row: UnsafeBufferPointer<Float>) -> Int? {
         row.isEmpty ? nil : Int(argmax(row.baseAddress, Int64(row.count)))
     }
+
+    /// Replaces each number of a row by its exponential, 2e-7 relative; −∞ becomes 0.
+    package func exp(_ row: UnsafeMutableBufferPointer<Float>) { exp(row.baseAddress, Int64(row.count), row.baseAddress) }
 }
