@@ -14,7 +14,8 @@ package struct BufferUse: Sendable, Hashable {
     package let first: Int
     /// The last step that reads it, inclusive; equal to `first` when nobody does.
     package let last: Int
-    /// The index of a use that dies at the step `first` and whose place this one may take: an operand the step overwrites with its result.
+    /// The index of a use that dies at the step `first` and whose place this one may take: an operand the step overwrites with its result. It may be
+    /// born at that step too, when the step is several operations in one; its index is then the lower one.
     package var reuses: Int?
 
     package init(bytes: Int, first: Int, last: Int, reuses: Int? = nil) {
@@ -70,7 +71,8 @@ package struct MemoryPlan: Sendable, Hashable {
                 throw invalid(index, "\(use.bytes) bytes from step \(use.first) to step \(use.last) is no buffer")
             }
             if let ancestor = use.reuses {
-                guard uses.indices.contains(ancestor), uses[ancestor].first < use.first, uses[ancestor].last == use.first else {
+                let isOlder = uses.indices.contains(ancestor) && (uses[ancestor].first, ancestor) < (use.first, index)
+                guard isOlder, uses[ancestor].last == use.first else {
                     throw invalid(index, "takes over buffer \(ancestor), which does not die at step \(use.first)")
                 }
             }
@@ -96,7 +98,7 @@ package struct MemoryPlan: Sendable, Hashable {
             heirs[ancestor] = index
             isHeir[index] = true
         }
-        // An heir starts after its ancestor does (checked), so chains end.
+        // An heir starts after its ancestor does, or with it and has the higher index (checked), so chains end.
         let chains = uses.indices.filter { !isHeir[$0] }.map { start in
             Array(sequence(first: start) { heirs[$0] })
         }

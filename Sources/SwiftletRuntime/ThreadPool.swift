@@ -184,13 +184,17 @@ package final class ThreadPool: @unchecked Sendable {
         /// One step: runs `body` for tasks of `0..<total` until none is left to take, and returns when all are done, whoever did them.
         ///
         /// Every thread must call it the same number of times with the same totals. What tasks wrote is visible to all afterwards.
+        /// - Parameters:
+        ///   - last: What follows the tasks, once and before any thread goes on: run by the thread that ended the last task.
+        ///   - waiting: Called at each poll while others are still busy.
         @inline(__always)
-        package mutating func share(_ total: Int, _ body: (Int) -> Void) {
+        package mutating func share(_ total: Int, _ body: (Int) -> Void, last: () -> Void = {}, waiting: () -> Void = {}) {
             if total == 0 { return }
             epoch &+= 1
             pool._withUnsafeGuaranteedRef { pool in
                 if pool.threadCount == 1 {
                     for task in 0..<total { body(task) }
+                    last()
                     return
                 }
                 var done = 0
@@ -198,7 +202,7 @@ package final class ThreadPool: @unchecked Sendable {
                     body(task)
                     done += 1
                 }
-                pool.finish(done, of: total, epoch: epoch)
+                pool.finish(done, of: total, epoch: epoch, last, waiting)
             }
         }
     }
@@ -235,35 +239,41 @@ package final class ThreadPool: @unchecked Sendable {
 
     /// Reports `done` finished tasks and waits until the step is over.
     @inline(__always)
-    private func finish(_ done: Int, of total: Int, epoch: UInt32) {
+    private func finish(_ done: Int, of total: Int, epoch: UInt32, _ last: () -> Void, _ waiting: () -> Void) {
         // Whoever reports the last task has, through the chain of additions, seen all that the others wrote, and hands it on.
         if done > 0, doneTasks.add(done, ordering: .acquiringAndReleasing).newValue == total {
+            last()
             doneTasks.store(0, ordering: .relaxed)
             completedEpoch.store(epoch, ordering: .releasing)
             return
         }
         var polls = 0
-        while Int32(bitPattern: completedEpoch.load(ordering: .acquiring) &- epoch) < 0 { Self.pause(&polls) }
+        while Int32(bitPattern: completedEpoch.load(ordering: .acquiring) &- epoch) < 0 {
+            waiting()
+            Self.pause(&polls)
+        }
     }
 }
 
 extension ThreadPool {
-    /// Runs `body(0)…body(count − 1)` over the threads: for work at load time, where one allocation does not matter.
-    package func forEach(_ count: Int, _ body: (Int) -> Void) {
-        withoutActuallyEscaping(body) { body in run(ForEachTask(count: count, body: body)) }
+    /// Runs `body(0)…body(count − 1)` over the threads, then `last` once: for work at load time, where one allocation does not matter.
+    package func forEach(_ count: Int, _ body: (Int) -> Void, last: () -> Void = {}) {
+        withoutActuallyEscaping(body) { body in
+            withoutActuallyEscaping(last) { last in run(ForEachTask(count: count, body: body, last: last)) }
+        }
     }
 
     private final class ForEachTask: PoolTask {
         let count: Int
         let body: (Int) -> Void
+        let last: () -> Void
 
-        init(count: Int, body: @escaping (Int) -> Void) {
+        init(count: Int, body: @escaping (Int) -> Void, last: @escaping () -> Void) {
             self.count = count
             self.body = body
+            self.last = last
         }
 
-        override func execute(_ worker: inout Worker) {
-            worker.share(count, body)
-        }
+        override func execute(_ worker: inout Worker) { worker.share(count, body, last: last) }
     }
 }

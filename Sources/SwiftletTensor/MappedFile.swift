@@ -42,17 +42,24 @@ public final class MappedFile: @unchecked Sendable {
         identity = FileIdentity(information)
     }
 
+    /// How far from a touched page Linux maps others: 64 KiB unless an administrator changed it.
+    private static let faultAroundBytes = 64 * 1024
+
     deinit { munmap(UnsafeMutableRawPointer(mutating: base), byteCount) }
 
     /// All bytes of the file. The pointer is valid while the object lives.
     package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: byteCount) }
 
     /// Gives the pages that `range` (bytes) touches back to the system; they are read again from the file when touched.
-    package func release(_ range: Range<Int>) {
+    ///
+    /// `withNeighbours`: also the pages the system maps around one that is touched, because they were in memory anyway.
+    package func release(_ range: Range<Int>, withNeighbours: Bool = false) {
         guard !range.isEmpty else { return }
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-        let first = range.lowerBound / page * page
-        madvise(UnsafeMutableRawPointer(mutating: base + first), range.upperBound - first, MADV_DONTNEED)
+        let around = withNeighbours ? Self.faultAroundBytes : 0
+        let first = max(0, range.lowerBound - around) / page * page
+        let end = min(byteCount, range.upperBound + around)
+        madvise(UnsafeMutableRawPointer(mutating: base + first), end - first, MADV_DONTNEED)
     }
 
     private static func lastReason(_ action: String) -> String { "\(action): \(String(cString: strerror(errno)))" }

@@ -64,9 +64,12 @@ public struct WeightStore: @unchecked Sendable {
     package var source: (file: MappedFile, range: Range<Int>)? { mapping }
 
     /// Lets the system drop the mapped pages of `part` (nil: all): called once a backend holds its own packed copy.
-    package func releasePages(_ part: Range<Int>? = nil) {
+    ///
+    /// `withNeighbours`: also what the system brought in around them, where the store is small and lies among large ones.
+    package func releasePages(_ part: Range<Int>? = nil, withNeighbours: Bool = false) {
         guard let mapping else { return }
         let part = part ?? 0..<mapping.range.count
-        mapping.file.release(mapping.range.lowerBound + part.lowerBound..<mapping.range.lowerBound + part.upperBound)
+        let range = mapping.range.lowerBound + part.lowerBound..<mapping.range.lowerBound + part.upperBound
+        mapping.file.release(range, withNeighbours: withNeighbours)
     }
 }

@@ -65,6 +65,15 @@ import Testing
         #expect(Set(plan.offsets) == [0])
     }
 
+    /// A step of several operations: what one of them makes and the next overwrites is born and dies in it.
+    @Test func aChainInOneStepNeedsOne() throws {
+        let plan = try MemoryPlan(uses: [
+            BufferUse(bytes: 1000, first: 0, last: 1), BufferUse(bytes: 1000, first: 1, last: 1, reuses: 0),
+            BufferUse(bytes: 1000, first: 1, last: 1, reuses: 1), BufferUse(bytes: 1000, first: 1, last: 2, reuses: 2),
+        ])
+        #expect(plan.peakBytes == 1024)
+    }
+
     @Test func aSmallHeirFreesTheRestOfItsAncestor() throws {
         // 0 (large) is replaced by 1 (small), which lives on; 2 (large) fits above 1 in the space that 0 left.
         let plan = try MemoryPlan(uses: [
@@ -122,6 +131,7 @@ import Testing
         [BufferUse(bytes: 1, first: -1, last: 1)],
         [BufferUse(bytes: 1, first: 0, last: 0, reuses: 0)],
         [BufferUse(bytes: 1, first: 1, last: 1, reuses: 7)],
+        [BufferUse(bytes: 1, first: 0, last: 0, reuses: 1), BufferUse(bytes: 1, first: 0, last: 0)],
         [BufferUse(bytes: 1, first: 0, last: 3), BufferUse(bytes: 1, first: 1, last: 1, reuses: 0)],
     ]) func wrongUsesAreATypedError(uses: [BufferUse]) throws {
         let error = try #require(throws: SwiftletError.self) { try MemoryPlan(uses: uses) }

@@ -47,6 +47,23 @@ struct ThreadPoolTests {
         #expect(wasInTime)
     }
 
+    @Test("What follows the tasks runs once, when all are done and before the caller goes on", arguments: 1...4) func afterTheLast(_ threads: Int) throws {
+        let pool = try ThreadPool(threadCount: threads)
+        let done = Atomic<Int>(0), ends = Atomic<Int>(0), early = Atomic<Int>(0)
+        for run in 1...500 {
+            pool.forEach(5) { _ in
+                done.add(1, ordering: .relaxed)
+            } last: {
+                if done.load(ordering: .relaxed) != 5 * run { early.add(1, ordering: .relaxed) }
+                ends.add(1, ordering: .relaxed)
+            }
+            let ended = ends.load(ordering: .relaxed)
+            #expect(ended == run)
+        }
+        let tooEarly = early.load(ordering: .relaxed)
+        #expect(tooEarly == 0)
+    }
+
     /// Two jobs at once would hand out tasks of one to the other: some would run twice, others never.
     @Test("Callers from several threads take turns") func concurrentCallers() throws {
         let pool = try ThreadPool(threadCount: 3)

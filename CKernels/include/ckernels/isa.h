@@ -25,6 +25,13 @@ uint32_t ck_isa_detect(void);
 /// Asks for the cache line at `address` ahead of its use. Any address may be given: a wrong one costs nothing but the request.
 static inline void ck_prefetch(const void *address) { __builtin_prefetch(address); }
 
+enum { CK_PREFETCH_BYTES = 256 };  ///< what one `ck_prefetch_far` asks for
+
+/// Asks for the `CK_PREFETCH_BYTES` from `address` on, to wait in the second-level cache until they are needed.
+static inline void ck_prefetch_far(const void *address) {
+    for (int offset = 0; offset < CK_PREFETCH_BYTES; offset += 64) __builtin_prefetch((const char *)address + offset, 0, 2);
+}
+
 /// Tells the core that this thread is polling: spares power and the other hyper-thread.
 static inline void ck_cpu_relax(void) {
 #if defined(__x86_64__)

@@ -32,64 +32,7 @@ struct CPULowering {
         let graph = partition.graph
         roundsActivations = graph.nodes[partition.nodes].contains { node in
             guard case .linear(let linear) = node.op else { return false }
-            return node.inputs[1...linear.weightCount].contains { graph[$0].weight.flatMap { PackedMatrix.panelFormat(of: $0.format) }?.readsRoundedActivations == true }
-        }
-    }
-
-    // MARK: What can be lowered
-
-    static func canLower(_ node: Node, in graph: Graph) -> Bool {
-        let operands = node.inputs.map { graph[$0] }
-        func isFloat(_ index: Int) -> Bool { operands[index].type.element == .f32 && operands[index].weight == nil }
-        func isVector(_ index: Int) -> Bool { operands[index].weight?.format == .dense(.f32) }
-        /// Indices are checked before a run, which needs them to be the caller's own.
-        func isIndexInput(_ index: Int) -> Bool {
-            if case .input = operands[index].origin { operands[index].type.element == .i32 } else { false }
-        }
-        switch node.op {
-        case .linear(let linear):
-            let weights = operands[1...linear.weightCount]
-            guard isFloat(0), weights.allSatisfy({ $0.weight.flatMap { PackedMatrix.panelFormat(of: $0.format) } != nil }) else { return false }
-            if linear.hasBias, !(linear.weightCount + 1...2 * linear.weightCount).allSatisfy(isVector) { return false }
-            switch linear.epilogue {
-            case .none, .activation, .gated(.relu), .gated(.sigmoid), .gated(.silu), .gated(.gelu), .gated(.geluTanh): return true
-            case .gated(.tanh), .gated(.scale), .gated(.softcap): return false
-            case .residual: return isFloat(operands.count - 1)
-            }
-        case .embedding:
-            guard let table = operands[0].weight else { return false }
-            switch table.format {
-            case .dense(.f32), .dense(.f16), .dense(.bf16), .block: return isIndexInput(1)
-            case .dense: return false
-            }
-        case .gatherRows: return operands[0].weight == nil && operands[0].state == nil && isIndexInput(1)
-        case .rmsNorm, .layerNorm: return isFloat(0) && (1..<operands.count).allSatisfy(isVector)
-        case .softmax, .unary: return isFloat(0)
-        case .binary(let function):
-            guard isFloat(0), isFloat(1) || isVector(1), function != .divide else { return false }
-            let (a, b) = (operands[0].type.shape, operands[1].type.shape)
-            return a == b || (b.count == 1 && b.first == a.last)
-        case .rotaryTable(let table): return isIndexInput(0) && (!table.hasFactors || isVector(1))
-        case .rotary: return isFloat(0) && isFloat(1) && operands[0].type.shape[1].fixed != nil && operands[0].type.shape[2].fixed != nil
-        case .cacheWrite: return isFloat(1) && isIndexInput(2) && isIndexInput(3) && cacheFormat(node.inputs[0], in: graph) != nil
-        case .attention(let attention):
-            return attention.headDimension % 8 == 0 && attention.headDimension <= 256 && isFloat(0) && isIndexInput(3) && isIndexInput(4)
-                && cacheFormat(node.inputs[1], in: graph) != nil && cacheFormat(node.inputs[1], in: graph) == cacheFormat(node.inputs[2], in: graph)
-        case .reshape: return true
-        }
-    }
-
-    private static func cacheFormat(_ value: ValueID, in graph: Graph) -> ck_kv_format? {
-        var value = value
-        // Asked for every cache of every layer: a search for the one node beats a dictionary of all of them.
-        while graph[value].state == nil, let alias = graph.nodes.first(where: { $0.op.aliasesFirstInput && $0.outputs[0] == value }) {
-            value = alias.inputs[0]
-        }
-        switch graph[value].state?.format {
-        case .dense(.f32): return CK_KV_F32
-        case .dense(.f16): return CK_KV_F16
-        case .block(.q8_0): return CK_KV_Q8_0
-        default: return nil
+            return Self.panels(of: linear, node, in: graph).contains(where: \.readsRoundedActivations)
         }
     }
 
@@ -148,6 +91,7 @@ struct CPULowering {
             let memory = try? AlignedMemory(byteCount: weight.store.byteCount, purpose: "vector")
         else { return nil }
         weight.store.withBytes { memory.bytes.copyMemory(from: $0) }
+        weight.store.releasePages(withNeighbours: true)
         owners.append(memory)
         return UnsafeRawPointer(memory.base)
     }
@@ -165,14 +109,34 @@ struct CPULowering {
     }
 
     private mutating func emit(scratchBytes: @escaping (Binding) throws -> Int = { _ in 0 }, _ bind: @escaping (StepBinder) throws -> CPUStep) {
-        steps.append(LoweredStep(bind: bind, scratchBytes: scratchBytes))
+        steps.append(LoweredStep(bind: bind, scratchBytes: scratchBytes, isRowWise: false))
+    }
+
+    /// A step that makes each row from the same row of what it reads.
+    private mutating func emitRowWise(_ bind: @escaping (StepBinder) throws -> CPUStep) {
+        steps.append(LoweredStep(bind: bind, scratchBytes: { _ in 0 }, isRowWise: true))
+    }
+
+    /// Numbers the stages, and makes lifetimes of slots out of those of steps: row-wise steps in a row are one stage.
+    private mutating func formStages() {
+        for index in steps.indices.dropFirst() {
+            steps[index].stage = steps[index - 1].stage + (steps[index - 1].isRowWise && steps[index].isRowWise ? 0 : 1)
+        }
+        // Whether an operand dies where its heir is born is a question of steps.
+        for index in slots.indices {
+            if let operand = slots[index].reuses, slots[operand.index].last != slots[index].first { slots[index].reuses = nil }
+        }
+        for index in slots.indices where slots[index].last >= 0 {
+            slots[index].first = steps[slots[index].first].stage
+            slots[index].last = steps[slots[index].last].stage
+        }
     }
 
     // MARK: Nodes
 
     mutating func program() throws -> CPUProgram {
         let vector = try VectorKernels(isa: backend.isa)
-        for node in graph.nodes[partition.nodes] { 
+        for node in graph.nodes[partition.nodes] {
             for input in node.inputs {
                 readersLeft[root(input), default: 0] += 1
                 readers[root(input), default: []].append(node)
@@ -182,6 +146,7 @@ struct CPULowering {
             try lower(node, vector)
             for input in node.inputs { readersLeft[root(input), default: 0] -= 1 }
         }
+        formStages()
         for (_, matrix) in packed { owners.append(matrix.owner) }
         let name = "\(graph.name) nodes \(partition.nodes)"
         return CPUProgram(name: name, pool: pool, slots: slots, steps: steps, checks: checks, owners: owners)
@@ -227,7 +192,7 @@ struct CPULowering {
             let (x, angles) = (slot(reading: node.inputs[0]), slot(reading: node.inputs[1]))
             let out = slot(writing: node.outputs[0], inPlace: node.inputs[0])
             let kernel = layout == .interleaved ? vector.ropeAdjacent : vector.ropeHalf
-            emit { binder in
+            emitRowWise { binder in
                 let (heads, headDimension) = (try binder.size(type.shape[1]), try binder.size(type.shape[2]))
                 return .rotary(
                     RotaryStep(
@@ -264,7 +229,7 @@ struct CPULowering {
         owners.append(WeightHolder(weight))
         let (source, ids, out) = (slot(reading: node.inputs[0]), slot(reading: node.inputs[1]), slot(writing: node.outputs[0]))
         let (width, count) = (weight.shape[1], graph[node.inputs[1]].type.shape)
-        emit { binder in
+        emitRowWise { binder in
             .embedding(
                 EmbeddingStep(
                     table: binder.raw(source), rowBytes: rowBytes, decoder: decoder, ids: binder.indices(ids), width: width, out: binder.floats(out),
@@ -274,7 +239,7 @@ struct CPULowering {
 
     /// Whether a matrix product of this partition packs the weight.
     private func isMultiplied(_ weight: ValueID) -> Bool {
-        graph.nodes[partition.nodes].contains { node in
+        readers[root(weight), default: []].contains { node in
             if case .linear(let linear) = node.op { node.inputs[1...linear.weightCount].contains(weight) } else { false }
         }
     }
@@ -284,7 +249,7 @@ struct CPULowering {
         check(node, operand: 1, limit: Dimension(matrix.rows))
         let (ids, out) = (slot(reading: node.inputs[1]), slot(writing: node.outputs[0]))
         let count = graph[node.inputs[1]].type.shape
-        emit { binder in
+        emitRowWise { binder in
             .embedding(
                 EmbeddingStep(
                     table: matrix.panels, rowBytes: matrix.panelBytes, decoder: .panel(matrix.format), ids: binder.indices(ids),
@@ -300,7 +265,7 @@ struct CPULowering {
         for input in node.inputs.dropFirst() { keep(input) }
         let x = slot(reading: node.inputs[0])
         let out = slot(writing: node.outputs[0], inPlace: node.inputs[0])
-        emit { binder in
+        emitRowWise { binder in
             let width = try type.shape.last.map { try binder.size($0) } ?? 1
             let count = try binder.product(type.shape.dropLast())
             let isLeftOut = isPrivate && LinearPrologue.suits(rows: count, width: width)
@@ -326,7 +291,7 @@ struct CPULowering {
             }
         let (a, b) = (slot(reading: node.inputs[0]), slot(reading: node.inputs[1]))
         let out = slot(writing: node.outputs[0], inPlace: node.inputs[0])
-        emit { binder in
+        emitRowWise { binder in
             let width = try type.shape.last.map { try binder.size($0) } ?? 1
             let rows = RowTasks(count: try binder.product(type.shape.dropLast()), elementsPerRow: width)
             return .binary(
@@ -361,7 +326,7 @@ struct CPULowering {
         let rounded = temporary { binding in try ValueType(.u8, leading + [Dimension(rowBytes)]).byteCount(under: binding) }
         quantised[source] = rounded
         let isPrivate = readers[root(value), default: []].allSatisfy { roundsForItself($0, root(value)) || !rounds($0, root(value)) }
-        emit { binder in
+        emitRowWise { binder in
             let count = try binder.product(leading)
             let isLeftOut = isPrivate && LinearPrologue.suits(rows: count, width: width)
             return .quantise(
@@ -381,11 +346,17 @@ struct CPULowering {
         return kernel
     }
 
-    /// Whether `node` multiplies the rounded form of `value`, with some weight or with all of them.
+    /// The formats of the weights that `node` multiplies `value` with.
     private func panels(of node: Node, reading value: ValueID) -> [ck_panel_format] {
         guard case .linear(let linear) = node.op, root(node.inputs[0]) == value else { return [] }
-        return node.inputs[1...linear.weightCount].compactMap { graph[$0].weight.flatMap { PackedMatrix.panelFormat(of: $0.format) } }
+        return Self.panels(of: linear, node, in: graph)
     }
+
+    private static func panels(of linear: Linear, _ node: Node, in graph: Graph) -> [ck_panel_format] {
+        node.inputs[1...linear.weightCount].compactMap { graph[$0].weight.flatMap { PackedMatrix.panelFormat(of: $0.format) } }
+    }
+
+    /// Whether `node` multiplies the rounded form of `value` with some weight.
     private func rounds(_ node: Node, _ value: ValueID) -> Bool { panels(of: node, reading: value).contains(where: \.readsRoundedActivations) }
 
     /// Whether `node` reads nothing of `value` but its rounded form, which its own prologue can make.
@@ -522,7 +493,7 @@ struct CPULowering {
         let frequencies = UnsafePointer(memory.base.assumingMemoryBound(to: Double.self))
         let (positions, out) = (slot(reading: node.inputs[0]), slot(writing: node.outputs[0]))
         let count = graph[node.inputs[0]].type.shape[0]
-        emit { binder in
+        emitRowWise { binder in
             .rotaryTable(
                 RotaryTableStep(
                     frequencies: frequencies, magnitude: magnitude, dimensions: table.dimensions, positions: binder.indices(positions),
@@ -574,7 +545,7 @@ struct CPULowering {
         let (state, x) = (slot(reading: node.inputs[0]), slot(reading: node.inputs[1]))
         let (positions, sequences) = (slot(reading: node.inputs[2]), slot(reading: node.inputs[3]))
         let count = graph[node.inputs[1]].type.shape[0]
-        emit { binder in
+        emitRowWise { binder in
             let layout = try layout(binder)
             return .cacheWrite(
                 CacheWriteStep(

@@ -1,4 +1,4 @@
-// The compiled form of a partition on the CPU, and the loop that runs it: every thread walks the same steps, sharing each step's tasks.
+// The compiled form of a partition on the CPU, and what a binding makes concrete.
 import CKernels
 import Synchronization
 
@@ -41,9 +41,9 @@ final class CPUProgram: Program, @unchecked Sendable {
         }
         let binder = StepBinder(binding: memory.binding, addresses: addresses)
         let scratchBytes = (layout.byteCount - layout.scratchOffset) / pool.threadCount
-        let boundSteps = try steps.map { try $0.bind(binder) }
+        let bound = try steps.map { (step: try $0.bind(binder), stage: $0.stage) }
         return CPUBoundProgram(
-            program: self, steps: boundSteps, tables: binder.tables, checks: try checks.map { try $0.bound(binder) },
+            program: self, steps: bound, tables: binder.tables, checks: try checks.map { try $0.bound(binder) },
             scratch: memory.workspace + layout.scratchOffset, scratchBytes: scratchBytes)
     }
 }
@@ -52,6 +52,10 @@ final class CPUProgram: Program, @unchecked Sendable {
 struct LoweredStep {
     let bind: (StepBinder) throws -> CPUStep
     let scratchBytes: (Binding) throws -> Int
+    /// Whether each row of what it makes comes from the same row of what it reads.
+    let isRowWise: Bool
+    /// Steps of one stage may run side by side, row by row, so what any of them names lives as long as the stage.
+    var stage = 0
 }
 
 /// What a step needs to become concrete. Collects the small tables that bound steps point to.
@@ -115,77 +119,5 @@ struct IndexCheck {
 
     func bound(_ binder: StepBinder) throws -> Bound {
         Bound(node: node, indices: binder.indices(slot), count: try binder.product(count), limit: try binder.size(limit))
-    }
-}
-
-/// The steps of one binding of one session.
-final class CPUBoundProgram: PoolTask, BoundProgram {
-    private struct Phase {
-        let steps: Range<Int>
-        let tasks: Int
-    }
-
-    private let program: CPUProgram
-    private let steps: UnsafeMutableBufferPointer<CPUStep>
-    /// What the threads share at once: one step with its tasks, or a run of steps of one task each, which count as a single task.
-    private let phases: UnsafeMutableBufferPointer<Phase>
-    private let tables: [AlignedMemory]
-    private let checks: [IndexCheck.Bound]
-    private let scratch: UnsafeMutableRawPointer
-    private let scratchBytes: Int
-
-    init(
-        program: CPUProgram, steps: [CPUStep], tables: [AlignedMemory], checks: [IndexCheck.Bound], scratch: UnsafeMutableRawPointer, scratchBytes: Int
-    ) {
-        self.program = program
-        self.tables = tables
-        // Every layer reads the same positions: looking at them once is enough.
-        var unique: [IndexCheck.Bound] = []
-        for check in checks where !unique.contains(where: { $0.indices == check.indices && $0.count == check.count && $0.limit == check.limit }) {
-            unique.append(check)
-        }
-        self.checks = unique
-        self.scratch = scratch
-        self.scratchBytes = scratchBytes
-        self.steps = .allocate(capacity: steps.count)
-        _ = self.steps.initialize(from: steps)
-        var phases: [Phase] = []
-        for (index, tasks) in steps.map(\.taskCount).enumerated() where tasks > 0 {
-            if tasks == 1, let last = phases.last, last.tasks == 1, last.steps.upperBound == index {
-                phases[phases.count - 1] = Phase(steps: last.steps.lowerBound..<index + 1, tasks: 1)
-            } else {
-                phases.append(Phase(steps: index..<index + 1, tasks: tasks))
-            }
-        }
-        self.phases = .allocate(capacity: phases.count)
-        _ = self.phases.initialize(from: phases)
-        super.init()
-    }
-
-    deinit {
-        steps.deinitialize()
-        steps.deallocate()
-        phases.deinitialize()
-        phases.deallocate()
-    }
-
-    func run() throws {
-        for check in checks { try check.verify() }
-        program.pool.run(self)
-    }
-
-    override func execute(_ worker: inout ThreadPool.Worker) {
-        let scratch = scratch + worker.index * scratchBytes
-        for phase in phases {
-            // Only a thread that has a task prepares: what it reads cannot change before that task is done.
-            var isPrepared = false
-            worker.share(phase.tasks) { task in
-                for index in phase.steps {
-                    if !isPrepared { steps[index].prepare(scratch: scratch) }
-                    steps[index].execute(task: task, scratch: scratch)
-                }
-                isPrepared = true
-            }
-        }
     }
 }

@@ -11,7 +11,7 @@ struct Slot {
         /// A graph input, a value that crosses the partition's border, or a state.
         case boundary(ValueID)
         case constant(UnsafeRawPointer)
-        /// Workspace, alive from the first to the last step that names it.
+        /// Workspace, alive from the first to the last stage that names it.
         case planned
     }
 
@@ -40,9 +40,7 @@ struct WorkspaceLayout {
             uses.append(BufferUse(bytes: try slot.byteCount(binding), first: slot.first, last: slot.last))
         }
         for (index, slot) in slots.enumerated() {
-            guard let position = positions[index], let reused = slot.reuses, let earlier = positions[reused.index],
-                slots[reused.index].last == slot.first
-            else { continue }
+            guard let position = positions[index], let reused = slot.reuses, let earlier = positions[reused.index] else { continue }
             uses[position].reuses = earlier
         }
         let plan = try MemoryPlan(uses: uses)

@@ -13,19 +13,27 @@ enum CPUStep {
     case cacheWrite(CacheWriteStep)
     case attention(AttentionStep)
 
+    /// The rows of a step that makes each row from the same row of what it reads: it may run beside its neighbours of that kind, row by row.
+    var rows: RowTasks? {
+        switch self {
+        case .embedding(let step): step.tasks
+        case .rows(let step): step.tasks
+        case .binary(let step): step.tasks
+        case .quantise(let step): step.tasks
+        case .rotaryTable(let step): step.tasks
+        case .rotary(let step): step.tasks
+        case .cacheWrite(let step): step.tasks
+        case .gatherRows, .linear, .attention: nil
+        }
+    }
+
     /// How many tasks the threads share.
     var taskCount: Int {
         switch self {
-        case .embedding(let step): step.taskCount
         case .gatherRows(let step): step.taskCount
-        case .rows(let step): step.taskCount
-        case .binary(let step): step.taskCount
-        case .quantise(let step): step.taskCount
         case .linear(let step): step.taskCount
-        case .rotaryTable(let step): step.taskCount
-        case .rotary(let step): step.taskCount
-        case .cacheWrite(let step): step.taskCount
         case .attention(let step): step.taskCount
+        case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: rows?.taskCount ?? 0
         }
     }
 
@@ -35,20 +43,29 @@ enum CPUStep {
         if case .linear(let step) = self { step.prepare(scratch) }
     }
 
-    /// Runs one task. `scratch` is the calling thread's own.
+    /// Runs one task of a step that is not made of rows. `scratch` is the calling thread's own.
     @inline(__always)
     func execute(task: Int, scratch: UnsafeMutableRawPointer) {
         switch self {
-        case .embedding(let step): step.execute(task)
         case .gatherRows(let step): step.execute(task)
-        case .rows(let step): step.execute(task)
-        case .binary(let step): step.execute(task)
-        case .quantise(let step): step.execute(task)
         case .linear(let step): step.execute(task, scratch: scratch)
-        case .rotaryTable(let step): step.execute(task)
-        case .rotary(let step): step.execute(task)
-        case .cacheWrite(let step): step.execute(task)
         case .attention(let step): step.execute(task, scratch: scratch)
+        case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: break
+        }
+    }
+
+    /// Runs some rows of a step that is made of rows.
+    @inline(__always)
+    func execute(rows: Range<Int>) {
+        switch self {
+        case .embedding(let step): step.execute(rows)
+        case .rows(let step): step.execute(rows)
+        case .binary(let step): step.execute(rows)
+        case .quantise(let step): step.execute(rows)
+        case .rotaryTable(let step): step.execute(rows)
+        case .rotary(let step): step.execute(rows)
+        case .cacheWrite(let step): step.execute(rows)
+        case .gatherRows, .linear, .attention: break
         }
     }
 }
@@ -56,11 +73,13 @@ enum CPUStep {
 /// `count` rows cut into tasks of `rowsPerTask`: the scheme of every step that works row by row.
 struct RowTasks {
     let count: Int
+    let elementsPerRow: Int
     let rowsPerTask: Int
 
     /// Tasks of at least `minimumElements` elements, so that handing one out costs little beside doing it.
     init(count: Int, elementsPerRow: Int, minimumElements: Int = 4096) {
         self.count = count
+        self.elementsPerRow = elementsPerRow
         rowsPerTask = max(1, minimumElements / max(1, elementsPerRow))
     }
 

@@ -33,8 +33,8 @@ struct AttentionTasks {
     static let rowBlock = 32
     /// Tokens up to which positions are cut too.
     static let fewRows = 16
-    /// Fewer positions than this cost less to read than to merge.
-    static let positionsPerPart = 96
+    /// Fewer keys and values than this, in elements of one head, cost less to read than to merge.
+    static let elementsPerPart = 3072
 
     init(rows: Int, keyValueHeads: Int, threads: Int) {
         self.rows = rows
@@ -114,7 +114,7 @@ struct AttentionStep {
         if row > 0 && slots[row - 1] == slots[row] { return }  // belongs to the run before
         let count = runLength(from: row, to: tasks.rows)
         let seen = ranges(row, count, scratch)
-        let used = min(tasks.parts, max(1, seen.count / AttentionTasks.positionsPerPart))
+        let used = min(tasks.parts, max(1, seen.count * layout.headDimension / AttentionTasks.elementsPerPart))
         if part >= used { return }
         var arguments = arguments(row, count, head, scratch)
         if used == 1 {

@@ -11,10 +11,7 @@ struct QuantiseStep {
     let rowBytes: Int
     let tasks: RowTasks
 
-    var taskCount: Int { tasks.taskCount }
-
-    func execute(_ task: Int) {
-        let rows = tasks.rows(of: task)
+    func execute(_ rows: Range<Int>) {
         kernel(x + rows.lowerBound * width, Int64(width), Int64(rows.count), Int64(width), out + rows.lowerBound * rowBytes, rowBytes)
     }
 }
@@ -37,8 +34,11 @@ struct LinearPrologue {
     let quantise: ck_quantize_function
     let rowBytes: Int
 
-    /// Whether the rows are so few that one thread would do them while the others wait.
-    static func suits(rows: Int, width: Int) -> Bool { RowTasks(count: rows, elementsPerRow: width).taskCount == 1 }
+    /// Elements a thread prepares in the time two hand-overs take, or a little more.
+    static let mostElements = 16 * 1024
+
+    /// Whether the rows are so few that sharing them out would not pay.
+    static func suits(rows: Int, width: Int) -> Bool { rows * width <= mostElements }
 
     /// Bytes of a thread's scratch: the rounded rows, then one normalised row.
     static func scratchBytes(rows: Int, rowBytes: Int, width: Int) -> Int {
@@ -48,6 +48,10 @@ struct LinearPrologue {
     var scratchBytes: Int { Self.scratchBytes(rows: rows, rowBytes: rowBytes, width: width) }
 
     func execute(_ scratch: UnsafeMutableRawPointer) {
+        // Other cores wrote parts of the rows: asked for all at once, their lines come in the time of a few.
+        for offset in stride(from: 0, to: rows * width * MemoryLayout<Float>.stride, by: Int(CK_PREFETCH_BYTES)) {
+            ck_prefetch_far(UnsafeRawPointer(x) + offset)
+        }
         guard let norm else {
             quantise(x, Int64(width), Int64(rows), Int64(width), scratch, rowBytes)
             return
@@ -157,6 +161,17 @@ struct LinearStep {
                 }
             }
         }
+    }
+
+    /// Whether the weights pass once, from memory, because so few rows meet them that reading is what takes the time.
+    var readsWeightsOnce: Bool { rows <= Self.fewRows }
+    private static let fewRows = 16
+
+    /// The panels of one task, from its own to the end of its matrix: the task after it reads on there.
+    func panels(of task: Int) -> UnsafeRawBufferPointer {
+        let target = targets[target(of: task)]
+        let first = (task - target.firstTask) * target.panelsPerTask
+        return UnsafeRawBufferPointer(start: target.panels + first * target.panelBytes, count: (target.panelCount - first) * target.panelBytes)
     }
 
     private func target(of task: Int) -> Int {

@@ -17,11 +17,9 @@ struct RotaryTableStep {
     let out: UnsafeMutablePointer<Float>
     let tasks: RowTasks
 
-    var taskCount: Int { tasks.taskCount }
-
-    func execute(_ task: Int) {
+    func execute(_ rows: Range<Int>) {
         let half = dimensions / 2
-        for row in tasks.rows(of: task) {
+        for row in rows {
             let target = out + row * dimensions
             let position = Double(positions[row])
             for pair in 0..<half {
@@ -45,10 +43,8 @@ struct RotaryStep {
     let out: UnsafeMutablePointer<Float>
     let tasks: RowTasks
 
-    var taskCount: Int { tasks.taskCount }
-
-    func execute(_ task: Int) {
-        for row in tasks.rows(of: task) {
+    func execute(_ rows: Range<Int>) {
+        for row in rows {
             let (angles, offset) = (table + row * dimensions, row * heads * headDimension)
             kernel(x + offset, angles, angles + dimensions / 2, Int64(heads), Int64(headDimension), Int64(dimensions), out + offset)
         }
@@ -65,10 +61,8 @@ struct CacheWriteStep {
     let slots: UnsafePointer<Int32>
     let tasks: RowTasks
 
-    var taskCount: Int { tasks.taskCount }
-
-    func execute(_ task: Int) {
-        for row in tasks.rows(of: task) {
+    func execute(_ rows: Range<Int>) {
+        for row in rows {
             let (slot, position) = (Int(slots[row]), Int(positions[row]))
             for head in 0..<layout.heads {
                 let source = x + (row * layout.heads + head) * layout.headDimension

@@ -33,10 +33,8 @@ struct EmbeddingStep {
     let out: UnsafeMutablePointer<Float>
     let tasks: RowTasks
 
-    var taskCount: Int { tasks.taskCount }
-
-    func execute(_ task: Int) {
-        for row in tasks.rows(of: task) {
+    func execute(_ rows: Range<Int>) {
+        for row in rows {
             let (id, target) = (Int(ids[row]), out + row * width)
             switch decoder {
             case .copy: UnsafeMutableRawPointer(target).copyMemory(from: table + id * rowBytes, byteCount: rowBytes)
@@ -80,10 +78,8 @@ struct RowStep {
     let out: UnsafeMutablePointer<Float>
     let tasks: RowTasks
 
-    var taskCount: Int { tasks.taskCount }
-
-    func execute(_ task: Int) {
-        for row in tasks.rows(of: task) {
+    func execute(_ rows: Range<Int>) {
+        for row in rows {
             let (source, target) = (x + row * width, out + row * width)
             switch function {
             case .rmsNorm(let kernel, let scale, let epsilon): kernel(source, scale, Int64(width), epsilon, target)
@@ -113,10 +109,8 @@ struct BinaryStep {
     let out: UnsafeMutablePointer<Float>
     let tasks: RowTasks
 
-    var taskCount: Int { tasks.taskCount }
-
-    func execute(_ task: Int) {
-        for row in tasks.rows(of: task) {
+    func execute(_ rows: Range<Int>) {
+        for row in rows {
             let (left, right, target) = (a + row * width, b + row * strideB, out + row * width)
             switch function {
             case .plain(let kernel): kernel(left, right, Int64(width), target)

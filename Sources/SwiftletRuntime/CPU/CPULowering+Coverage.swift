@@ -1,0 +1,61 @@
+// What the CPU backend can lower: the partitioner asks before anything is packed.
+import CKernels
+
+extension CPULowering {
+    /// Whether the backend runs `node` as it stands: its formats, shapes and epilogue.
+    static func canLower(_ node: Node, in graph: Graph) -> Bool {
+        let operands = node.inputs.map { graph[$0] }
+        func isFloat(_ index: Int) -> Bool { operands[index].type.element == .f32 && operands[index].weight == nil }
+        func isVector(_ index: Int) -> Bool { operands[index].weight?.format == .dense(.f32) }
+        /// Indices are checked before a run, which needs them to be the caller's own.
+        func isIndexInput(_ index: Int) -> Bool {
+            if case .input = operands[index].origin { operands[index].type.element == .i32 } else { false }
+        }
+        switch node.op {
+        case .linear(let linear):
+            let weights = operands[1...linear.weightCount]
+            guard isFloat(0), weights.allSatisfy({ $0.weight.flatMap { PackedMatrix.panelFormat(of: $0.format) } != nil }) else { return false }
+            if linear.hasBias, !(linear.weightCount + 1...2 * linear.weightCount).allSatisfy(isVector) { return false }
+            switch linear.epilogue {
+            case .none, .activation, .gated(.relu), .gated(.sigmoid), .gated(.silu), .gated(.gelu), .gated(.geluTanh): return true
+            case .gated(.tanh), .gated(.scale), .gated(.softcap): return false
+            case .residual: return isFloat(operands.count - 1)
+            }
+        case .embedding:
+            guard let table = operands[0].weight else { return false }
+            switch table.format {
+            case .dense(.f32), .dense(.f16), .dense(.bf16), .block: return isIndexInput(1)
+            case .dense: return false
+            }
+        case .gatherRows: return operands[0].weight == nil && operands[0].state == nil && isIndexInput(1)
+        case .rmsNorm, .layerNorm: return isFloat(0) && (1..<operands.count).allSatisfy(isVector)
+        case .softmax, .unary: return isFloat(0)
+        case .binary(let function):
+            guard isFloat(0), isFloat(1) || isVector(1), function != .divide else { return false }
+            let (a, b) = (operands[0].type.shape, operands[1].type.shape)
+            return a == b || (b.count == 1 && b.first == a.last)
+        case .rotaryTable(let table): return isIndexInput(0) && (!table.hasFactors || isVector(1))
+        case .rotary: return isFloat(0) && isFloat(1) && operands[0].type.shape[1].fixed != nil && operands[0].type.shape[2].fixed != nil
+        case .cacheWrite: return isFloat(1) && isIndexInput(2) && isIndexInput(3) && cacheFormat(node.inputs[0], in: graph) != nil
+        case .attention(let attention):
+            return attention.headDimension % 8 == 0 && attention.headDimension <= 256 && isFloat(0) && isIndexInput(3) && isIndexInput(4)
+                && cacheFormat(node.inputs[1], in: graph) != nil && cacheFormat(node.inputs[1], in: graph) == cacheFormat(node.inputs[2], in: graph)
+        case .reshape: return true
+        }
+    }
+
+    /// The format of the cache that `value` is, or is an alias of; nil when attention does not read it.
+    static func cacheFormat(_ value: ValueID, in graph: Graph) -> ck_kv_format? {
+        var value = value
+        // Asked for every cache of every layer: a search for the one node beats a dictionary of all of them.
+        while graph[value].state == nil, let alias = graph.nodes.first(where: { $0.op.aliasesFirstInput && $0.outputs[0] == value }) {
+            value = alias.inputs[0]
+        }
+        switch graph[value].state?.format {
+        case .dense(.f32): return CK_KV_F32
+        case .dense(.f16): return CK_KV_F16
+        case .block(.q8_0): return CK_KV_Q8_0
+        default: return nil
+        }
+    }
+}
