@@ -12,4 +12,5 @@
 
 #include "attention/attend.h"
 
-#define CK_AMX_ATTENTION_ROW(name, isa) {name, isa, many_queries, 4e-5f, attend, merge, store_f32, store_f16, store_q8_0}
+// The rounding error: three times the largest of the tests, 5.1e-6 with an f32 cache.
+#define CK_AMX_ATTENTION_ROW(name, isa) {name, isa, many_queries, 1.5e-5f, attend, merge, store_f32, store_f16, store_q8_0}
