@@ -32,7 +32,7 @@ static inline void tile_shape(ck_tile_shapes *shapes, int tile, int rows, int ro
 
 #if defined(CK_SOFTWARE_TILES)
 
-#define TILE_CALL static __attribute__((noinline))  // as many copies as there are uses would be large
+#define TILE_CALL static __attribute__((noinline, unused))  // as many copies as there are uses would be large
 
 typedef struct ck_tiles {
     ck_tile_shapes shapes;
