@@ -176,7 +176,7 @@ struct PanelCacheTests {
             var words = bytes.withUnsafeBytes { Array($0.prefix(bytes.count / 8 * 8).bindMemory(to: UInt64.self)) }
             body(&words)
             let pathWords = Int(min(1 << 20, words[6]) + 7) / 8, count = Int(min(1 << 20, words[5]))
-            let end = min(words.count, 16 + pathWords + count * 10)
+            let end = min(words.count, 16 + pathWords + count * 11)
             words[7] = words.withUnsafeBytes { ck_checksum($0.baseAddress.map { $0 + 128 }, max(0, end - 16) * 8, 1) }
             words[8] = words.withUnsafeBytes { ck_checksum($0.baseAddress, 64, 0) }
             bytes = words.withUnsafeBytes { [UInt8]($0) } + bytes.suffix(bytes.count % 8)
@@ -198,8 +198,8 @@ struct PanelCacheTests {
     @Test("A section packed by another packer is not used") func otherFingerprint() throws {
         let bench = try Bench()
         let expected = try bench.run().bits
-        // Fields of the first entry: fingerprint, panel format, rows, place in the file, part.
-        for (field, change) in [(9, UInt64(1)), (1, 1), (1, 1 << 32), (4, 1), (5, 32), (2, 64), (3, 1), (0, 1)] {
+        // Fields of the first entry: partner, fingerprint, panel format, type, rows, columns, place in the file, size, part.
+        for (field, change) in [(10, UInt64(1) << 63), (9, 1), (1, 1), (1, 1 << 32), (4, 1), (5, 32), (2, 64), (3, 1), (0, 1)] {
             try forge(bench) { words in words[16 + (Int(words[6]) + 7) / 8 + field] ^= change }
             let run = try bench.run()
             #expect(Self.damage(run.use) == (true, nil), "field \(field)")

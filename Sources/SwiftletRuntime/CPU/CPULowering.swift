@@ -252,7 +252,7 @@ struct CPULowering {
         emitRowWise { binder in
             .embedding(
                 EmbeddingStep(
-                    table: matrix.panels, rowBytes: matrix.panelBytes, decoder: .panel(matrix.format), ids: binder.indices(ids),
+                    table: matrix.panels, rowBytes: matrix.panelStride, decoder: .panel(matrix.format), ids: binder.indices(ids),
                     width: matrix.columns, out: binder.floats(out),
                     tasks: RowTasks(count: try binder.product(count), elementsPerRow: matrix.columns)))
         }
@@ -303,15 +303,31 @@ struct CPULowering {
 
     // MARK: Matrix products
 
+    private func weight(_ value: ValueID) throws -> Weight {
+        if let weight = graph[value].weight { return weight }
+        throw SwiftletError.invalidGraph(node: graph[value].name, reason: "is no weight", remedy: "Multiply by a constant matrix.")
+    }
+
     private mutating func matrix(_ value: ValueID) throws -> PackedMatrix {
-        if let matrix = packed[value] { return matrix }
-        guard let weight = graph[value].weight else {
-            throw SwiftletError.invalidGraph(node: graph[value].name, reason: "is no weight", remedy: "Multiply by a constant matrix.")
+        try packed[value] ?? pack([value])[0]
+    }
+
+    /// The packed weights of a product: in turn when it reads them in turn.
+    private mutating func matrices(_ linear: Linear, _ node: Node) throws -> [PackedMatrix] {
+        let values = Array(node.inputs[1...linear.weightCount])
+        if case .gated = linear.epilogue, values.count == 2, values[0] != values[1], values.allSatisfy({ packed[$0] == nil }),
+            try PackedLayout.liesInTurn(weight(values[0]), weight(values[1]))
+        {
+            return try pack(values)
         }
-        let name = graph[value].name
-        let matrix = try backend.panels?.matrix(weight, name: name) ?? PackedMatrix(weight, name: name, pool: pool)
-        packed[value] = matrix
-        return matrix
+        return try values.map { try matrix($0) }
+    }
+
+    private mutating func pack(_ values: [ValueID]) throws -> [PackedMatrix] {
+        let (weights, name) = (try values.map(weight), graph[values[0]].name)
+        let matrices = try (backend.panels?.panels(weights, name: name) ?? PackedPanels(weights, name: name, pool: pool)).matrices
+        for (value, matrix) in zip(values, matrices) { packed[value] = matrix }
+        return matrices
     }
 
     /// The activations a panel format multiplies with: the floats themselves, or their rounded form, made once.
@@ -404,7 +420,7 @@ struct CPULowering {
     }
 
     private mutating func lower(_ linear: Linear, _ node: Node, _ vector: VectorKernels) throws {
-        let weights = try node.inputs[1...linear.weightCount].map { try matrix($0) }
+        let weights = try matrices(linear, node)
         let width = weights[0].columns
         var inputs: [(slot: SlotID, format: ck_activation_format)] = []
         for weight in weights { inputs.append(try activations(of: node.inputs[0], for: weight.format, width: width)) }
@@ -462,7 +478,7 @@ struct CPULowering {
                     }
                     let bound = LinearTarget(
                         kernel: kernel, panels: target.matrix.panels, panelBytes: target.matrix.panelBytes,
-                        panelCount: target.matrix.panelCount, features: target.matrix.rows, bias: target.bias.map { UnsafePointer(binder.floats($0)) },
+                        panelStride: target.matrix.panelStride, panelCount: target.matrix.panelCount, features: target.matrix.rows, bias: target.bias.map { UnsafePointer(binder.floats($0)) },
                         activations: binder.raw(target.activations), activationRowBytes: target.activationRowBytes,
                         out: binder.floats(target.out),
                         panelsPerTask: LinearStep.panelsPerTask(

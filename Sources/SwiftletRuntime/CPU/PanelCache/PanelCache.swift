@@ -69,33 +69,40 @@ package final class PanelCache: @unchecked Sendable {
 
     // MARK: Lowering
 
-    /// The panels of `weight` from the cache, or packed now and remembered for `finish`.
-    func matrix(_ weight: Weight, name: String) throws -> PackedMatrix {
-        guard let key = key(of: weight) else { return try PackedMatrix(weight, name: name, pool: pool) }
-        let layout = try PackedMatrix.Layout(weight, name: name)
+    /// The panels of one weight, or of two in turn, from the cache, or packed now and remembered for `finish`.
+    func panels(_ weights: [Weight], name: String) throws -> PackedPanels {
+        guard let key = key(of: weights) else { return try PackedPanels(weights, name: name, pool: pool) }
+        let layout = try PackedLayout(weights, name: name)
         let fingerprint = try fingerprint(of: layout.type)
-        let matrix: PackedMatrix
+        let panels: PackedPanels
         if let section = mapped[key], section.format == layout.format.rawValue, section.fingerprint == fingerprint,
-            section.bytes.count == layout.panelCount * layout.panelBytes, let panels = section.bytes.baseAddress, let mappedFile
+            section.bytes.count == layout.byteCount, let base = section.bytes.baseAddress, let mappedFile
         {
-            matrix = PackedMatrix(layout, panels: panels, owner: mappedFile)
+            panels = PackedPanels(layout, base: base, owner: mappedFile)
         } else {
-            matrix = try PackedMatrix(weight, name: name, pool: pool)
+            panels = try PackedPanels(weights, name: name, pool: pool)
             hasPacked = true
         }
         if seen.insert(key).inserted {
-            sections.append(PanelFile.Section(key: key, format: matrix.format.rawValue, fingerprint: fingerprint, bytes: matrix.bytes))
-            owners.append(matrix.owner)
+            sections.append(PanelFile.Section(key: key, format: layout.format.rawValue, fingerprint: fingerprint, bytes: panels.bytes))
+            owners.append(panels.owner)
         }
-        return matrix
+        return panels
     }
 
-    private func key(of weight: Weight) -> PanelFile.Key? {
-        guard let (file, range) = weight.store.source, let part = files.firstIndex(where: { $0 === file }), weight.shape.rank == 2,
-            let type = ck_weight_type(weight.format)
+    /// Nil for weights outside the model's files, or in several of them.
+    private func key(of weights: [Weight]) -> PanelFile.Key? {
+        guard let weight = weights.first, weights.count <= 2, let (file, range) = weight.store.source,
+            let part = files.firstIndex(where: { $0 === file }), weight.shape.rank == 2, let type = ck_weight_type(weight.format)
         else { return nil }
+        var partner: Int?
+        if weights.count == 2 {
+            guard let (other, place) = weights[1].store.source, other === file else { return nil }
+            partner = place.lowerBound
+        }
         return PanelFile.Key(
-            part: part, offset: range.lowerBound, byteCount: range.count, type: type.rawValue, rows: weight.shape[0], columns: weight.shape[1])
+            part: part, offset: range.lowerBound, partner: partner, byteCount: range.count, type: type.rawValue, rows: weight.shape[0],
+            columns: weight.shape[1])
     }
 
     private func fingerprint(of type: ck_weight_type) throws -> UInt64 {

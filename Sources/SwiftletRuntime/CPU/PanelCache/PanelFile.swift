@@ -4,8 +4,9 @@
 //   header   128: magic "SWPANELS" | container version u32, CK_PANEL_LAYOUT_VERSION u32 | source u64 × 2 | file size | entries | path length |
 //                 checksum of path and entries | checksum of the header up to here | zeros
 //   path          of the model, padded to 8: only shown to people
-//   entries  80 each, u64: part, type << 32 | panel format | source offset, size | rows | columns | data offset, size, checksum | fingerprint
-//   data          one section a matrix, each at a multiple of 4,096: panels as `ck_pack_panel` writes them
+//   entries  88 each, u64: part, type << 32 | panel format | source offset, size | rows | columns | data offset, size, checksum | fingerprint |
+//                 source offset of the weight whose panels lie between, all ones when there is none
+//   data          one section a matrix or a pair, each at a multiple of 4,096: panels as `ck_pack_panel` writes them
 //
 // Nothing in the file is trusted: every number is held against the file's size before it is used, header and entries have checksums, and
 // every section is summed on opening, at the speed of memory by all threads (which also brings in the pages that the first token reads).
@@ -14,11 +15,14 @@
 import CKernels
 
 struct PanelFile {
-    /// Which weight of which file an entry was packed from, and into what.
+    /// Which weight of which file an entry was packed from, or which two, and into what.
     struct Key: Hashable {
         /// Index of the model's file, for models in parts.
         let part: Int
-        let offset, byteCount: Int
+        let offset: Int
+        /// Where the second weight of a pair lies in the file; it is of the first one's size and kind.
+        let partner: Int?
+        let byteCount: Int
         let type: UInt32
         let rows, columns: Int
     }
@@ -45,10 +49,10 @@ struct PanelFile {
     }
 
     static let magic: UInt64 = 0x534C_454E_4150_5753  // "SWPANELS"
-    static let containerVersion: UInt32 = 1
+    static let containerVersion: UInt32 = 2
     static let headerBytes = 128
     private static let headerWords = 8  // before the header's own checksum
-    static let entryBytes = 80
+    static let entryBytes = 88
     /// Sections start at pages, so that they can be mapped, advised and shared one by one.
     static let sectionAlignment = 4_096
     static let maximumPathBytes = 4_096
@@ -129,10 +133,13 @@ struct PanelFile {
                 let dataOffset = field(6), let dataBytes = field(7), dataOffset >= dataStart, dataOffset % sectionAlignment == 0,
                 dataOffset <= bytes.count, dataBytes <= bytes.count - dataOffset
             else { throw Rejection.damaged("entry \(index) lies outside it") }
-            let kinds = word(start + 8)
+            let (kinds, second) = (word(start + 8), word(start + 80))
+            guard second == .max || second <= UInt64(Int.max) else { throw Rejection.damaged("entry \(index) is paired with nothing") }
             entries.append(
                 Entry(
-                    key: Key(part: part, offset: offset, byteCount: byteCount, type: UInt32(kinds >> 32), rows: rows, columns: columns),
+                    key: Key(
+                        part: part, offset: offset, partner: second == .max ? nil : Int(second), byteCount: byteCount, type: UInt32(kinds >> 32), rows: rows,
+                        columns: columns),
                     format: UInt32(truncatingIfNeeded: kinds), range: dataOffset..<dataOffset + dataBytes, checksum: word(start + 64),
                     fingerprint: word(start + 72)))
         }
@@ -157,6 +164,7 @@ struct PanelFile {
             words += [
                 UInt64(key.part), UInt64(key.type) << 32 | UInt64(section.format), UInt64(key.offset), UInt64(key.byteCount), UInt64(key.rows),
                 UInt64(key.columns), UInt64(offset), UInt64(section.bytes.count), sum, section.fingerprint,
+                key.partner.map(UInt64.init) ?? .max,
             ]
             offset += section.bytes.count
         }

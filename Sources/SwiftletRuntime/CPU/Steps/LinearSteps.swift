@@ -69,6 +69,8 @@ struct LinearTarget {
     let kernel: ck_linear_function
     let panels: UnsafeRawPointer
     let panelBytes: Int
+    /// Bytes from one panel to the next: twice `panelBytes` where those of the other matrix of a gate lie between.
+    let panelStride: Int
     let panelCount: Int
     let features: Int
     let bias: UnsafePointer<Float>?
@@ -145,6 +147,10 @@ struct LinearStep {
             }
         case .gated(let gate):
             forEachTile(targets[0], task, own) { tile in
+                if isReadInTurn {
+                    gateInTurn(tile, scratch, gate)
+                    return
+                }
                 let up = scratch + Self.rowBlock * tile.columns
                 tile.compute(into: scratch, stride: tile.columns, add)
                 tile.of(targets[1]).compute(into: up, stride: tile.columns, add)
@@ -171,7 +177,32 @@ struct LinearStep {
     func panels(of task: Int) -> UnsafeRawBufferPointer {
         let target = targets[target(of: task)]
         let first = (task - target.firstTask) * target.panelsPerTask
-        return UnsafeRawBufferPointer(start: target.panels + first * target.panelBytes, count: (target.panelCount - first) * target.panelBytes)
+        return UnsafeRawBufferPointer(
+            start: target.panels + first * target.panelStride, count: (target.panelCount - first - 1) * target.panelStride + target.panelBytes)
+    }
+
+    /// Whether a gate's two matrices are read as the one stream of panels they lie in: with so few rows that reading is what takes the time, and
+    /// gates of 16 outputs at a time do not.
+    private var isReadInTurn: Bool { rows <= 4 && targets[1].panels == targets[0].panels + targets[0].panelBytes }
+
+    /// The products of both matrices of a gate, 16 outputs of the one and 16 of the other, and then the gate.
+    private func gateInTurn(_ tile: Tile, _ scratch: UnsafeMutablePointer<Float>, _ gate: BinaryKernel) {
+        let (width, stride) = (Int(CK_PANEL_ROWS), 2 * tile.panelCount * Int(CK_PANEL_ROWS))
+        var arguments = ck_linear_args(
+            panels: tile.panels, panel_stride_bytes: targets[0].panelBytes, panel_count: Int64(2 * tile.panelCount), k: Int64(columns),
+            activations: tile.activations, activation_stride_bytes: targets[0].activationRowBytes, rows: Int64(tile.rows), output: scratch,
+            output_stride: Int64(stride), columns: Int64(stride))
+        targets[0].kernel(&arguments)
+        for row in 0..<tile.rows {
+            for panel in 0..<tile.panelCount {
+                let (first, column) = (scratch + row * stride + 2 * panel * width, panel * width)
+                let count = min(width, tile.columns - column)
+                let second = first + width, place = tile.firstColumn + column
+                if let bias = targets[0].bias { add(first, bias + place, Int64(count), first) }
+                if let bias = targets[1].bias { add(second, bias + place, Int64(count), second) }
+                gate(first, second, Int64(count), tile.out + row * targets[0].features + column)
+            }
+        }
     }
 
     private func target(of task: Int) -> Int {
@@ -208,6 +239,8 @@ struct LinearStep {
         let width: Int
 
         var out: UnsafeMutablePointer<Float> { target.out + firstRow * target.features + firstColumn }
+        var panels: UnsafeRawPointer { target.panels + firstPanel * target.panelStride }
+        var activations: UnsafeRawPointer { (own ?? target.activations) + firstRow * target.activationRowBytes }
 
         /// The same block of another matrix of the same shape.
         func of(_ other: LinearTarget) -> Tile {
@@ -217,8 +250,7 @@ struct LinearStep {
         @inline(__always)
         func compute(into output: UnsafeMutablePointer<Float>, stride: Int, _ add: BinaryKernel) {
             var arguments = ck_linear_args(
-                panels: target.panels + firstPanel * target.panelBytes, panel_stride_bytes: target.panelBytes, panel_count: Int64(panelCount),
-                k: Int64(width), activations: (own ?? target.activations) + firstRow * target.activationRowBytes,
+                panels: panels, panel_stride_bytes: target.panelStride, panel_count: Int64(panelCount), k: Int64(width), activations: activations,
                 activation_stride_bytes: target.activationRowBytes, rows: Int64(rows), output: output, output_stride: Int64(stride),
                 columns: Int64(columns))
             target.kernel(&arguments)
