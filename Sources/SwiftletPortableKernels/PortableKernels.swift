@@ -2,12 +2,16 @@
 // that dispatch, tests and benchmarks treat both alike.
 import CKernels
 
-/// The tables of portable kernels and the look-ups that join them to the C tables.
+/// The tables of portable kernels and the look-ups that join them to the C tables: a C row comes first, unless it is the scalar one and there is a portable
+/// one.
 package enum PortableKernels {
     /// The bit of an ISA mask that allows them. Not a feature of any CPU: all have it.
     package static let isa = UInt32(CK_ISA_PORTABLE)
 
-    /// The best linear kernel within `isa` for `rows` activation rows: the C table's, unless that is scalar and there is a portable one.
+    /// A name that is never freed.
+    static func name(_ name: StaticString) -> UnsafePointer<CChar> { UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self) }
+
+    /// The best linear kernel within `isa` for `rows` activation rows; nil for a pair of formats no table has.
     package static func findLinear(_ panel: ck_panel_format, _ activation: ck_activation_format, isa: UInt32, rows: Int64) -> ck_linear_row? {
         let row = ck_linear_find(panel, activation, isa, rows)?.pointee
         if row?.isa ?? 0 == 0, isa & Self.isa != 0, let portable = linear.first(where: { $0.panel == panel && $0.activation == activation }) {
