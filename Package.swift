@@ -57,7 +57,7 @@ let package = Package(
         // Naive operations in Double, seeded data and tolerances, shared by every test target.
         .target(name: "TestSupport", dependencies: ["SwiftletGraph"], path: "Tests/TestSupport"),
         .testTarget(name: "SwiftletTensorTests", dependencies: ["SwiftletTensor", "TestSupport"]),
-        .testTarget(name: "CKernelsTests", dependencies: ["CKernels", "SwiftletTensor", "TestSupport"]),
+        .testTarget(name: "CKernelsTests", dependencies: ["CKernels", "SwiftletPortableKernels", "SwiftletTensor", "TestSupport"]),
         .testTarget(name: "SwiftletGraphTests", dependencies: ["SwiftletGraph", "TestSupport"]),
         .testTarget(name: "SwiftletFormatsTests", dependencies: ["SwiftletFormats", "TestSupport"]),
         .testTarget(name: "SwiftletRuntimeTests", dependencies: ["SwiftletRuntime", "CKernels", "TestSupport"]),

@@ -32,9 +32,12 @@ public struct KernelCatalog {
             missing.append(String(cString: name))
             return false
         }
-        // Portable rows before the scalar ones, where dispatch has them.
+        /// A table with the portable rows before the scalar ones, where dispatch has them.
+        func joined<Row>(_ rows: [Row], _ portable: [Row], _ isa: (Row) -> UInt32) -> [Row] {
+            rows.filter { isa($0) != 0 } + portable + rows.filter { isa($0) == 0 }
+        }
         let linear = (0..<ck_linear_row_count()).compactMap { ck_linear_row_at($0)?.pointee }
-        for row in linear.filter({ $0.isa != 0 }) + PortableKernels.linear + linear.filter({ $0.isa == 0 }) where runs(row.name, row.isa) {
+        for row in joined(linear, PortableKernels.linear, \.isa) where runs(row.name, row.isa) {
             for layer in layers {
                 if LinearCases.packedBytes(row: row, layer: layer) > options.largestWeightBytes {
                     oversized.append("\(String(cString: row.name))/\(layer.model)/\(layer.name)")
@@ -43,13 +46,16 @@ public struct KernelCatalog {
                 }
             }
         }
-        for row in (0..<ck_quantize_row_count()).compactMap({ ck_quantize_row_at($0)?.pointee }) where runs(row.name, row.isa) {
+        let quantizers = (0..<ck_quantize_row_count()).compactMap { ck_quantize_row_at($0)?.pointee }
+        for row in joined(quantizers, PortableKernels.quantizers, \.isa) where runs(row.name, row.isa) {
             cases += layers.flatMap { QuantizerCases.make(row: row, layer: $0) }
         }
-        for row in (0..<ck_attention_row_count()).compactMap({ ck_attention_row_at($0)?.pointee }) where runs(row.name, row.isa) {
+        let attention = (0..<ck_attention_row_count()).compactMap { ck_attention_row_at($0)?.pointee }
+        for row in joined(attention, [PortableKernels.attention], \.isa) where runs(row.name, row.isa) {
             cases += layers.flatMap { AttentionCases.make(row: row, layer: $0) }
         }
-        for set in (0..<ck_vector_set_count()).compactMap({ ck_vector_set_at($0)?.pointee }) where runs(set.name, set.isa) {
+        let sets = (0..<ck_vector_set_count()).compactMap { ck_vector_set_at($0)?.pointee }
+        for set in joined(sets, [PortableKernels.vector], \.isa) where runs(set.name, set.isa) {
             cases += layers.flatMap { VectorCases.make(set: set, layer: $0) }
         }
         // Layers with equal inputs quantise the same rows.

@@ -19,4 +19,23 @@ package enum PortableKernels {
         }
         return row
     }
+
+    /// The best quantiser within `isa`; nil only for CK_ACT_F32, which needs none.
+    package static func findQuantizer(_ activation: ck_activation_format, isa: UInt32) -> ck_quantize_row? {
+        let row = ck_quantize_find(activation, isa)?.pointee
+        if row?.isa ?? 0 == 0, isa & Self.isa != 0, let portable = quantizers.first(where: { $0.activation == activation }) { return portable }
+        return row
+    }
+
+    /// The best set of row operations within `isa`.
+    package static func findVector(isa: UInt32) -> ck_vector_set? {
+        let set = ck_vector_find(isa)?.pointee
+        return set?.isa ?? 0 == 0 && isa & Self.isa != 0 ? vector : set
+    }
+
+    /// The best attention kernels within `isa`; `mayRound` as in ck_attention_find.
+    package static func findAttention(isa: UInt32, mayRound: Bool) -> ck_attention_row? {
+        let row = ck_attention_find(isa, mayRound)?.pointee
+        return row?.isa ?? 0 == 0 && isa & Self.isa != 0 ? attention : row
+    }
 }

@@ -1,5 +1,6 @@
 // The kernel tables as test arguments: every row is an argument, rows this machine cannot run are listed as skipped.
 import CKernels
+import SwiftletPortableKernels
 import SwiftletTensor
 import TestSupport
 import Testing
@@ -9,41 +10,74 @@ let machineISA = ck_isa_detect()
 
 /// A row of one of the tables, by name, so that a failure names its kernel.
 struct RowReference: Sendable, CustomTestStringConvertible {
+    enum Table {
+        case c
+        /// Kernels of instruction sets this machine may lack, in a form that more machines run.
+        case twins
+        /// Kernels in Swift's vectors, which stand before the scalar rows in look-ups.
+        case portable
+    }
+
+    let table: Table
     let index: Int
     let name: String
     let isa: UInt32
-    var isTwin = false
 
-    var runsHere: Bool { isa & ~machineISA == 0 }
+    var runsHere: Bool { isa & ~(machineISA | PortableKernels.isa) == 0 }
     var testDescription: String { name }
 
-    static let linear = (0..<ck_linear_row_count()).compactMap { index in
-        ck_linear_row_at(index).map { RowReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa) }
+    private init(_ table: Table, _ index: Int, _ name: UnsafePointer<CChar>, _ isa: UInt32) {
+        self.table = table
+        self.index = index
+        self.name = String(cString: name)
+        self.isa = isa
     }
-    /// Kernels of instruction sets this machine may lack, in a form that more machines run. Marked, so that their place is looked up among the twins.
+
+    /// The C rows with the portable ones before the scalar ones.
+    private static func joined(_ rows: [RowReference], _ portable: [RowReference]) -> [RowReference] {
+        rows.filter { $0.isa != 0 } + portable + rows.filter { $0.isa == 0 }
+    }
+
+    static let linear = joined(
+        (0..<ck_linear_row_count()).compactMap { index in ck_linear_row_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) } },
+        PortableKernels.linear.enumerated().map { RowReference(.portable, $0, $1.name, $1.isa) })
     static let linearTwins = (0..<ck_linear_twin_count()).compactMap { index in
-        ck_linear_twin_at(index).map { RowReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa, isTwin: true) }
+        ck_linear_twin_at(index).map { RowReference(.twins, index, $0.pointee.name, $0.pointee.isa) }
     }
-    static let quantizers = (0..<ck_quantize_row_count()).compactMap { index in
-        ck_quantize_row_at(index).map { RowReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa) }
-    }
-    static let vectorSets = (0..<ck_vector_set_count()).compactMap { index in
-        ck_vector_set_at(index).map { RowReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa) }
-    }
-    static let attention = (0..<ck_attention_row_count()).compactMap { index in
-        ck_attention_row_at(index).map { RowReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa) }
-    }
+    static let quantizers = joined(
+        (0..<ck_quantize_row_count()).compactMap { index in ck_quantize_row_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) } },
+        PortableKernels.quantizers.enumerated().map { RowReference(.portable, $0, $1.name, $1.isa) })
+    static let vectorSets = joined(
+        (0..<ck_vector_set_count()).compactMap { index in ck_vector_set_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) } },
+        [RowReference(.portable, 0, PortableKernels.vector.name, PortableKernels.vector.isa)])
+    static let attention = joined(
+        (0..<ck_attention_row_count()).compactMap { index in ck_attention_row_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) } },
+        [RowReference(.portable, 0, PortableKernels.attention.name, PortableKernels.attention.isa)])
     static let attentionTwins = (0..<ck_attention_twin_count()).compactMap { index in
-        ck_attention_twin_at(index).map { RowReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa, isTwin: true) }
+        ck_attention_twin_at(index).map { RowReference(.twins, index, $0.pointee.name, $0.pointee.isa) }
     }
     static let tables = [linear, quantizers, vectorSets, attention]
     static let twins = [linearTwins, attentionTwins]
 
-    /// The row of the linear table, or of its twins.
-    func linearRow() throws -> ck_linear_row { try #require(isTwin ? ck_linear_twin_at(index) : ck_linear_row_at(index)).pointee }
-
-    /// The row of the attention table, or of its twins.
-    func attentionRow() throws -> ck_attention_row { try #require(isTwin ? ck_attention_twin_at(index) : ck_attention_row_at(index)).pointee }
+    /// The row, of the table its list is made from.
+    func linearRow() throws -> ck_linear_row {
+        switch table {
+        case .c: try #require(ck_linear_row_at(index)).pointee
+        case .twins: try #require(ck_linear_twin_at(index)).pointee
+        case .portable: PortableKernels.linear[index]
+        }
+    }
+    func quantizer() throws -> ck_quantize_row {
+        table == .portable ? PortableKernels.quantizers[index] : try #require(ck_quantize_row_at(index)).pointee
+    }
+    func vectorSet() throws -> ck_vector_set { table == .portable ? PortableKernels.vector : try #require(ck_vector_set_at(index)).pointee }
+    func attentionRow() throws -> ck_attention_row {
+        switch table {
+        case .c: try #require(ck_attention_row_at(index)).pointee
+        case .twins: try #require(ck_attention_twin_at(index)).pointee
+        case .portable: PortableKernels.attention
+        }
+    }
 }
 
 extension [RowReference] {

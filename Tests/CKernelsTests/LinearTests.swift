@@ -129,7 +129,7 @@ private func agree(_ row: ck_linear_row, _ actual: [Float], _ expected: [Float],
 
 @Suite struct LinearTests {
     @Test(arguments: RowReference.linear.filter { $0.isa == 0 }) func scalarMatchesDouble(reference: RowReference) throws {
-        let row = try #require(ck_linear_row_at(reference.index)).pointee
+        let row = try reference.linearRow()
         for (k, n, m) in [(32, 1, 1), (96, 17, 3), (576, 50, 2)] {
             let weights = try randomPanels(row.panel, n: n, k: k, seed: UInt64(n))
             let values = row.activation == CK_ACT_F32 ? trickyFloats(m * k) : trickyActivations(rows: m, k: k, seed: 9)

@@ -102,7 +102,7 @@ func trickyActivations(rows: Int, k: Int, seed: UInt64) -> [Float] {
     }
 
     @Test(arguments: RowReference.quantizers.runnable) func rowGivesTheScalarBytes(reference: RowReference) throws {
-        let row = try #require(ck_quantize_row_at(reference.index)).pointee
+        let row = try reference.quantizer()
         for k in [32, 64, 96, 576, 1536] {
             var values = trickyActivations(rows: 5, k: k, seed: UInt64(k))
             values[0] = .infinity

@@ -38,7 +38,7 @@ private func sigmoid(_ x: Double) -> Double { 1 / (1 + exp(-x)) }
 private func gelu(_ x: Double) -> Double { 0.5 * x * erfc(-x / 2.0.squareRoot()) }
 private func geluTanh(_ x: Double) -> Double { 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x))) }
 
-private func set(_ reference: RowReference) throws -> ck_vector_set { try #require(ck_vector_set_at(reference.index)).pointee }
+private func set(_ reference: RowReference) throws -> ck_vector_set { try reference.vectorSet() }
 
 @Suite struct VectorTests {
     /// The bounds the header promises, over a dense sweep.

@@ -22,11 +22,11 @@ private let smallOptions = KernelCatalog.Options(streamedBytes: 1 << 16)
         func names<Row>(_ count: Int, _ at: (Int) -> UnsafePointer<Row>?, _ name: (Row) -> UnsafePointer<CChar>?) -> Set<String> {
             Set((0..<count).compactMap { at($0).flatMap { name($0.pointee) }.map { String(cString: $0) } })
         }
-        let linear = names(ck_linear_row_count(), ck_linear_row_at) { $0.name }.union(PortableKernels.linear.map { String(cString: $0.name) }),
-            quantize = names(ck_quantize_row_count(), ck_quantize_row_at) { $0.name }
+        let linear = names(ck_linear_row_count(), ck_linear_row_at) { $0.name }, quantize = names(ck_quantize_row_count(), ck_quantize_row_at) { $0.name }
         let attention = names(ck_attention_row_count(), ck_attention_row_at) { $0.name },
             vector = names(ck_vector_set_count(), ck_vector_set_at) { $0.name }
-        let all = linear.union(quantize).union(attention).union(vector)
+        let portable = PortableKernels.linear.map(\.name) + PortableKernels.quantizers.map(\.name) + [PortableKernels.vector.name, PortableKernels.attention.name]
+        let all = linear.union(quantize).union(attention).union(vector).union(portable.compactMap { $0.map { String(cString: $0) } })
         #expect(Set(catalog.cases.map(\.kernel)).union(catalog.missingRows) == all)
         #expect(Set(catalog.cases.map(\.name)).count == catalog.cases.count)
         #expect(catalog.oversized.isEmpty)

@@ -146,4 +146,19 @@ struct PortableRow: Sendable, CustomTestStringConvertible {
         #expect(try #require(PortableKernels.findLinear(CK_PANEL_F16, CK_ACT_F32, isa: PortableKernels.isa, rows: 1)).isa == 0)
         #expect(PortableKernels.findLinear(CK_PANEL_NONE, CK_ACT_Q8, isa: PortableKernels.isa, rows: 1) == nil)
     }
+
+    @Test func otherTablesHaveThemToo() throws {
+        let (isa, machine) = (PortableKernels.isa, ck_isa_detect())
+        for row in PortableKernels.quantizers {
+            #expect(try #require(PortableKernels.findQuantizer(row.activation, isa: isa)).isa == isa)
+            #expect(try #require(PortableKernels.findQuantizer(row.activation, isa: 0)).isa == 0)
+        }
+        #expect(PortableKernels.findQuantizer(CK_ACT_F32, isa: isa) == nil)
+        #expect(PortableKernels.findVector(isa: isa)?.isa == isa && PortableKernels.findVector(isa: 0)?.isa == 0)
+        #expect(PortableKernels.findAttention(isa: isa, mayRound: true)?.isa == isa && PortableKernels.findAttention(isa: 0, mayRound: true)?.isa == 0)
+        // What the machine has comes first.
+        let best = try #require(ck_vector_find(machine)).pointee, attention = try #require(ck_attention_find(machine, true)).pointee
+        #expect(PortableKernels.findVector(isa: machine | isa)?.isa == (best.isa == 0 ? isa : best.isa))
+        #expect(PortableKernels.findAttention(isa: machine | isa, mayRound: true)?.isa == (attention.isa == 0 ? isa : attention.isa))
+    }
 }

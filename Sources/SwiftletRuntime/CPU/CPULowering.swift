@@ -356,7 +356,7 @@ struct CPULowering {
     }
 
     private func quantiser() throws -> ck_quantize_function {
-        guard let kernel = ck_quantize_find(backend.activation.format, backend.isa)?.pointee.function else {
+        guard let kernel = PortableKernels.findQuantizer(backend.activation.format, isa: backend.isa)?.function else {
             throw SwiftletError.unsupported(file: "kernels", place: "quantize", reason: "is missing from this build", remedy: "Rebuild the package.")
         }
         return kernel
@@ -539,7 +539,7 @@ struct CPULowering {
     }
 
     private func attentionKernels() throws -> ck_attention_row {
-        guard let row = ck_attention_find(backend.isa, roundsActivations)?.pointee else {
+        guard let row = PortableKernels.findAttention(isa: backend.isa, mayRound: roundsActivations) else {
             throw SwiftletError.unsupported(file: "kernels", place: "attention", reason: "is missing from this build", remedy: "Rebuild the package.")
         }
         return row

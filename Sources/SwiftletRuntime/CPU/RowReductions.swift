@@ -1,5 +1,6 @@
 // Reductions of one row of numbers for those above the graph: sampling and evaluation look at rows of logits the program left behind.
 import CKernels
+import SwiftletPortableKernels
 
 /// Maximum, sum, log-sum-exp and exponentials of a row of 32-bit floats, by the best vector set of this CPU.
 package struct RowReductions: Sendable {
@@ -13,8 +14,8 @@ package struct RowReductions: Sendable {
     private let exp: UnaryKernel
 
     /// Chooses the set for `isa` (CK_ISA_* bits). Throws `SwiftletError.unsupported` when the set lacks an operation (an incomplete build).
-    package init(isa: UInt32 = ck_isa_detect()) throws {
-        guard let set = ck_vector_find(isa)?.pointee, let logSumExp = set.log_sum_exp, let sum = set.sum, let max = set.max, let argmax = set.argmax,
+    package init(isa: UInt32 = ck_isa_detect() | PortableKernels.isa) throws {
+        guard let set = PortableKernels.findVector(isa: isa), let logSumExp = set.log_sum_exp, let sum = set.sum, let max = set.max, let argmax = set.argmax,
             let exp = set.exp
         else {
             throw SwiftletError.unsupported(

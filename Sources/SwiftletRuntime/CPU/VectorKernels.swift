@@ -1,5 +1,6 @@
 // The vector set of an ISA mask with its C function pointers made non-optional once, so that steps call them directly.
 import CKernels
+import SwiftletPortableKernels
 
 typealias UnaryKernel = @convention(c) (UnsafePointer<Float>?, Int64, UnsafeMutablePointer<Float>?) -> Void
 typealias BinaryKernel = @convention(c) (UnsafePointer<Float>?, UnsafePointer<Float>?, Int64, UnsafeMutablePointer<Float>?) -> Void
@@ -30,7 +31,7 @@ struct VectorKernels: Sendable {
 
     /// Throws `SwiftletError.unsupported` when the set lacks an operation, which would be an incomplete build.
     init(isa: UInt32) throws {
-        guard let set = ck_vector_find(isa)?.pointee else { throw Self.missing("a vector set") }
+        guard let set = PortableKernels.findVector(isa: isa) else { throw Self.missing("a vector set") }
         func required<Function>(_ function: Function?, _ name: String) throws -> Function {
             guard let function else { throw Self.missing("\(name) of \(String(cString: set.name))") }
             return function
