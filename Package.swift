@@ -10,6 +10,8 @@ let package = Package(
         .library(name: "CKernels", targets: ["CKernels"]),
         // Kernels set up on the shapes of real layers, for the benchmarks in Benchmarks/, a package of its own.
         .library(name: "SwiftletKernelCases", targets: ["SwiftletKernelCases"]),
+        // Takes the place of malloc in whatever links it: for benchmarks only.
+        .library(name: "AllocationCounter", targets: ["AllocationCounter"]),
         .executable(name: "swiftlet", targets: ["swiftlet-cli"]),
     ],
     dependencies: [
@@ -54,6 +56,12 @@ let package = Package(
             name: "swiftlet-cli",
             dependencies: ["SwiftletMeasure", "SwiftletKernelCases", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
 
+        // The token loop under a counter of allocations and reference counts. A program of its own, because the counter takes the place of malloc.
+        .target(name: "AllocationCounter"),
+        .executableTarget(
+            name: "token-loop",
+            dependencies: ["AllocationCounter", "SwiftletMeasure", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+
         // Naive operations in Double, seeded data and tolerances, shared by every test target.
         .target(name: "TestSupport", dependencies: ["SwiftletGraph"], path: "Tests/TestSupport"),
         .testTarget(name: "SwiftletTensorTests", dependencies: ["SwiftletTensor", "TestSupport"]),
@@ -70,7 +78,7 @@ let package = Package(
         .testTarget(name: "SwiftletKernelCasesTests", dependencies: ["SwiftletKernelCases", "SwiftletPortableKernels", "CKernels", "SwiftletTensor"]),
         .testTarget(name: "SwiftletModelsTests", dependencies: ["SwiftletModels"]),
         .testTarget(name: "SwiftletMeasureTests", dependencies: ["SwiftletMeasure", "SwiftletKernelCases", "CKernels", "TestSupport"]),
-        .testTarget(name: "SwiftletCLITests", dependencies: ["swiftlet-cli", "SwiftletFormats", "TestSupport"]),
+        .testTarget(name: "SwiftletCLITests", dependencies: ["swiftlet-cli", "token-loop", "SwiftletFormats", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

@@ -1,10 +1,19 @@
-// Programs that only measure: many equal steps of nothing, of reading memory, or of arithmetic, shared out over the threads as a model's steps are.
+// Programs that only measure: many equal steps of nothing, of meeting, of reading memory, or of arithmetic, shared out over the threads as a model's steps are.
 import CKernels
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
 
 /// A program of equal steps for a thread pool.
 package final class SyntheticProgram: PoolTask {
     package enum Work {
         case nothing
+        /// Every task waits for all others of its step, so that as many threads as tasks must come to each step.
+        case meeting
         /// Step by step through the memory, with a loop of `ck_read_rows`.
         case read(AlignedMemory, loop: @convention(c) (UnsafeRawPointer?, Int) -> UInt64)
         /// A loop (of `ck_peak_rows`) and its rounds, in each task.
@@ -14,8 +23,9 @@ package final class SyntheticProgram: PoolTask {
     private let steps: Int
     private let tasks: Int
     private let work: Work
+    private let arrivals = Atomic<Int>(0)
 
-    /// `steps` steps of `tasks` tasks each.
+    /// `steps` steps of `tasks` tasks each. Tasks that meet must not be more than the pool's threads.
     package init(steps: Int, tasks: Int, work: Work) {
         self.steps = max(0, steps)
         self.tasks = max(0, tasks)
@@ -26,6 +36,8 @@ package final class SyntheticProgram: PoolTask {
         switch work {
         case .nothing:
             for _ in 0..<steps { worker.share(tasks) { _ in } }
+        case .meeting:
+            for _ in 0..<steps { worker.share(tasks) { _ in meet() } }
         case .read(let memory, let loop):
             // The loops take runs of 512 bytes.
             let (base, runs) = (memory.base, memory.bytes.count / max(1, steps) / 512)
@@ -37,6 +49,17 @@ package final class SyntheticProgram: PoolTask {
             }
         case .compute(let loop, let rounds):
             for _ in 0..<steps { worker.share(tasks) { _ in _ = loop(rounds) } }
+        }
+    }
+
+    private func meet() {
+        // A step's tasks have all arrived before the next step's first, so tickets of one step round up to the same number.
+        let ticket = arrivals.add(1, ordering: .acquiringAndReleasing).newValue
+        let all = (ticket + tasks - 1) / tasks * tasks
+        var polls = 0
+        while arrivals.load(ordering: .acquiring) < all {
+            polls += 1
+            if polls < 256 { ck_cpu_relax() } else { sched_yield() }
         }
     }
 }

@@ -1,10 +1,10 @@
-// What the thread pool costs when there is nothing to do: a step of empty tasks, and a program of no steps.
+// What the thread pool costs when there is nothing to do but to come: steps that all threads meet in, and programs of one such step.
 import SwiftletRuntime
 
 /// Nanoseconds of handing over, medians of several runs.
 public struct PoolLatency: Sendable, Codable, Equatable {
     public let threads: Int
-    /// One step with a task a thread, from the end of the step before to its own end.
+    /// One step with a task a thread, each of which waits for the others: handing over twice, into the step and out of it.
     public let stepNanoseconds: Double
     /// A program of one such step: starting all threads and waiting for them.
     public let runNanoseconds: Double
@@ -17,7 +17,7 @@ public struct PoolLatency: Sendable, Codable, Equatable {
             (0..<max(1, runs)).map { _ in clock.measure(body) / .nanoseconds(1) }.sorted()[max(1, runs) / 2]
         }
         let (many, one) = (
-            SyntheticProgram(steps: max(1, steps), tasks: threads, work: .nothing), SyntheticProgram(steps: 1, tasks: threads, work: .nothing)
+            SyntheticProgram(steps: max(1, steps), tasks: threads, work: .meeting), SyntheticProgram(steps: 1, tasks: threads, work: .meeting)
         )
         pool.run(many)
         let step = median { pool.run(many) } / Double(max(1, steps))

@@ -20,9 +20,11 @@ public struct SamplerCase {
         (nucleus.topK, nucleus.minP) = (0, 0)
         var whole = defaults
         (whole.topK, whole.topP, whole.minP) = (0, 1, 0)
+        var probable = defaults
+        (probable.topK, probable.topP) = (0, 1)
         return [
             ("greedy", .greedy), ("top-k 40, top-p 0.95, min-p 0.05", defaults),
-            ("top-k 40, top-p 0.95, min-p 0.05, repetition penalty 1.1", penalised), ("top-p 0.95", nucleus), ("temperature only", whole),
+            ("top-k 40, top-p 0.95, min-p 0.05, repetition penalty 1.1", penalised), ("top-p 0.95", nucleus), ("min-p 0.05", probable), ("temperature only", whole),
         ]
     }
 
