@@ -10,6 +10,8 @@ let package = Package(
         .library(name: "CKernels", targets: ["CKernels"]),
         // Kernels set up on the shapes of real layers, for the benchmarks in Benchmarks/, a package of its own.
         .library(name: "SwiftletKernelCases", targets: ["SwiftletKernelCases"]),
+        // Measurements of models and machines, for the benchmarks.
+        .library(name: "SwiftletMeasure", targets: ["SwiftletMeasure", "SwiftletLanguage", "SwiftletFormats", "SwiftletModels"]),
         // Takes the place of malloc in whatever links it: for benchmarks only.
         .library(name: "AllocationCounter", targets: ["AllocationCounter"]),
         .executable(name: "swiftlet", targets: ["swiftlet-cli"]),

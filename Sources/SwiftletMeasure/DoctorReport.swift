@@ -9,6 +9,8 @@ public struct DoctorReport: Sendable, Codable {
     public let machine: Machine
     /// Threads used unless told otherwise.
     public let threads: Int
+    /// What `doctor --tune` measured on this machine; nil where it has not.
+    public let tuning: MachineTuning?
     public let process: ProcessMemory
     public let bandwidth: MemoryBandwidth
     public let peaks: [PeakRate]
@@ -28,16 +30,19 @@ public struct DoctorReport: Sendable, Codable {
         let machine = Machine.current()
         let configuration = LinearAlgebra.configuration
         let models = try cache.entries()
-        let threads = machine.recommendedThreads
+        // A damaged record is a finding, not the end of the examination.
+        let record = Result { try MachineTuning.saved(for: machine, folder: cache.root.path) }
+        let tuning = try? record.get()
+        let threads = tuning?.threads ?? machine.recommendedThreads
         let packed = WeightCacheFolder(path: cache.root.appendingPathComponent("packed").path)
         // The process's own memory first: the measurement takes a large buffer.
         let process = ProcessMemory.current()
         return DoctorReport(
-            machine: machine, threads: threads, process: process,
+            machine: machine, threads: threads, tuning: tuning, process: process,
             bandwidth: try PeakMeasurement.memoryBandwidth(on: machine, threads: threads),
             peaks: try PeakMeasurement.peakRates(threads: threads), linearAlgebra: configuration, cacheFolder: cache.root.path,
             models: models, packedWeightsFolder: packed.path, packedWeights: packed.entries(),
-            findings: Finding.all(machine, configuration, modelCount: models.count))
+            findings: Finding.all(machine, configuration, modelCount: models.count) + Finding.tuning(record))
     }
 
     /// The report as one JSON object.
@@ -62,7 +67,7 @@ public struct DoctorReport: Sendable, Codable {
                 "Cores",
                 "\(machine.physicalCores) physical, \(machine.usableProcessors) of \(machine.onlineProcessors) processors usable"
                     + (machine.coreLimit.map { String(format: ", limited to %.1f", $0) } ?? "")),
-            line("Threads", "\(threads)"),
+            line("Threads", "\(threads) " + (tuning.map { "(\($0.words))" } ?? "(one a core; --tune measures)")),
             line("Caches", caches.isEmpty ? "unknown" : caches),
             line("Kernels", machine.kernelPaths.joined(separator: ", ") + " (--isa)"),
             line("Memory", "\(gibibytes(machine.memoryBytes)), \(gibibytes(machine.availableMemoryBytes)) available"),

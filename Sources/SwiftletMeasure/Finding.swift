@@ -96,3 +96,15 @@ extension Finding {
     /// One decimal, without Foundation's locales.
     private static func rounded(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
 }
+
+extension Finding {
+    /// What is wrong with the record of `doctor --tune`.
+    package static func tuning(_ record: Result<MachineTuning?, any Error>) -> [Finding] {
+        guard case .failure(let error) = record else { return [] }
+        return [
+            Finding(
+                severity: .warning, what: "What was measured on this machine cannot be used: \(error)",
+                remedy: "Run swiftlet doctor --tune, which writes it anew.")
+        ]
+    }
+}

@@ -1,4 +1,4 @@
-// Programs that only measure: many equal steps of nothing, of meeting, of reading memory, or of arithmetic, shared out over the threads as a model's steps are.
+// Programs that only measure: many equal steps of nothing, of meeting, or of reading memory, shared out over the threads as a model's steps are.
 import CKernels
 import Synchronization
 
@@ -16,8 +16,6 @@ package final class SyntheticProgram: PoolTask {
         case meeting
         /// Step by step through the memory, with a loop of `ck_read_rows`.
         case read(AlignedMemory, loop: @convention(c) (UnsafeRawPointer?, Int) -> UInt64)
-        /// A loop (of `ck_peak_rows`) and its rounds, in each task.
-        case compute(@convention(c) (UInt64) -> Double, rounds: UInt64)
     }
 
     private let steps: Int
@@ -47,8 +45,6 @@ package final class SyntheticProgram: PoolTask {
                     _ = loop(base + (step * runs + first) * 512, (end - first) * 512)
                 }
             }
-        case .compute(let loop, let rounds):
-            for _ in 0..<steps { worker.share(tasks) { _ in _ = loop(rounds) } }
         }
     }
 

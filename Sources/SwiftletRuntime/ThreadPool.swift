@@ -43,15 +43,19 @@ package final class ThreadPool: @unchecked Sendable {
     private let sleepMutex: UnsafeMutablePointer<pthread_mutex_t>
     private let sleepCondition: UnsafeMutablePointer<pthread_cond_t>
 
-    /// About 100 µs of polling before a worker sleeps: longer than sampling a token takes.
-    private static let pollsBeforeSleep = 4_000
+    /// About 100 µs of polling: longer than sampling a token takes.
+    package static let defaultPolls = 4_000
+
+    /// How often a worker that has nothing to do looks for a new program before it sleeps.
+    private let pollsBeforeSleep: Int
 
     /// Starts `threadCount − 1` threads. Throws when the count is not positive or the system refuses a thread.
-    package init(threadCount: Int) throws {
+    package init(threadCount: Int, pollsBeforeSleep: Int = ThreadPool.defaultPolls) throws {
         guard (1...512).contains(threadCount) else {
             throw SwiftletError.invalidArgument(name: "threads", reason: "\(threadCount) is not between 1 and 512", remedy: "Give a positive thread count.")
         }
         self.threadCount = threadCount
+        self.pollsBeforeSleep = max(0, pollsBeforeSleep)
         cursors = .allocate(capacity: threadCount * Self.cursorStride)
         for index in 0..<threadCount * Self.cursorStride { (cursors + index).initialize(to: Atomic(0)) }
         gate = .allocate(capacity: 1)
@@ -143,7 +147,7 @@ package final class ThreadPool: @unchecked Sendable {
     }
 
     private func waitForWork(after seen: UInt32) {
-        for _ in 0..<Self.pollsBeforeSleep {
+        for _ in 0..<pollsBeforeSleep {
             if generation.load(ordering: .acquiring) != seen { return }
             ck_cpu_relax()
         }

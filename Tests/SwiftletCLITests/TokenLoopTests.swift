@@ -26,7 +26,7 @@ struct TokenLoopTests {
         let output = FileManager.default.temporaryDirectory.appending(path: "token-loop-\(UUID().uuidString)")
         try Data().write(to: output)
         defer { try? FileManager.default.removeItem(at: output) }
-        process.executableURL = try #require(program)
+        process.executableURL = program
         process.arguments = arguments + ["--counts", "--json"]
         process.standardOutput = try FileHandle(forWritingTo: output)
         try process.run()

@@ -22,6 +22,8 @@ public final class LanguageModel: Sendable {
     public let context: Int
     /// Where the packed weights came from.
     public let weightCache: WeightCacheUse
+    /// What was measured on this machine and is used here; nil where nothing was, a failure where the record is damaged and was left aside.
+    public let tuning: Result<MachineTuning?, any Error>
 
     package let compiled: CompiledGraph
     package let io: LanguageInputs
@@ -48,8 +50,10 @@ public final class LanguageModel: Sendable {
         let start = clock.now
         let hyperparameters = try Hyperparameters(file, context: options.context)
         instructionSet = try options.instructionSet ?? InstructionSet.resolve(nil)
-        threads = options.threads ?? Machine.current().recommendedThreads
-        let pool = try ThreadPool(threadCount: threads)
+        tuning = options.usesTuning ? Result { try MachineTuning.saved(folder: options.tuningFolder) } : .success(nil)
+        let tuned = try? tuning.get()
+        threads = options.threads ?? tuned?.threads ?? Machine.current().recommendedThreads
+        let pool = try ThreadPool(threadCount: threads, pollsBeforeSleep: tuned?.pollsBeforeSleep ?? ThreadPool.defaultPolls)
         // Two halves of the work that know nothing of each other, on a thread each where there are two.
         var texts = Result<(Tokenizer, ChatTemplate?), any Error>.failure(CancellationError())
         var graphs = Result<Graph, any Error>.failure(CancellationError())

@@ -3,7 +3,7 @@ import SwiftletRuntime
 
 /// How a model is loaded and run.
 public struct ModelOptions: Sendable {
-    /// Threads that compute; nil for one a physical core.
+    /// Threads that compute; nil for what `swiftlet doctor --tune` found on this machine, otherwise one a physical core.
     public var threads: Int?
     /// The instruction set kernels may use; nil for the best the machine has (or the SWIFTLET_ISA variable).
     public var instructionSet: InstructionSet?
@@ -17,6 +17,10 @@ public struct ModelOptions: Sendable {
     public var usesWeightCache: Bool
     /// The folder for them; nil for `packed` in the cache (`SWIFTLET_CACHE`, or `~/.cache/swiftlet`).
     public var weightCacheFolder: String?
+    /// Whether what `swiftlet doctor --tune` measured on this machine is used: the thread count, where `threads` is nil, and how idle threads wait.
+    public var usesTuning = true
+    /// The folder of that record; nil for the cache.
+    package var tuningFolder: String?
     /// From how many bytes of packed weights on they are kept.
     package var weightCacheMinimumBytes = PanelCache.minimumBytes
 

@@ -12,7 +12,7 @@ struct ModelArguments: ParsableArguments {
     @Option(name: [.short, .long], help: ArgumentHelp("A GGUF file, or the name of a pulled model.", valueName: "file-or-name"))
     var model: String
 
-    @Option(help: "Threads that compute (default: one a physical core).")
+    @Option(help: "Threads that compute (default: what `swiftlet doctor --tune` found, otherwise one a physical core).")
     var threads: Int?
 
     @Option(help: "Highest instruction set to use (default: the best this machine has, or $SWIFTLET_ISA).")
@@ -46,6 +46,8 @@ struct ModelArguments: ParsableArguments {
         case .written(let path, _, .some(let damage)): Console.report("note: \(path): \(damage). The weights were packed and written again.")
         case .failed(_, let reason): Console.report("note: packed weights are not kept: \(reason) Or use --no-cache.")
         }
+        // It only makes things faster.
+        if case .failure(let error) = model.tuning { Console.report("note: \(error)") }
         return model
     }
 }

@@ -1,5 +1,7 @@
 import ArgumentParser
 import SwiftletMeasure
+import SwiftletModels
+import SwiftletRuntime
 
 struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -8,7 +10,15 @@ struct DoctorCommand: ParsableCommand {
     @Flag(help: "Print one JSON object.")
     var json = false
 
+    @Flag(help: "Measure which thread count and how much waiting serve best, and keep that for this machine (a few seconds; with the default model where it is pulled).")
+    var tune = false
+
     func run() throws {
+        if tune {
+            let cache = ModelCache()
+            let model = KnownModel.all.first.flatMap { known in try? cache.resolve(known.name) }.map { (KnownModel.all[0].name, $0) }
+            try MachineTuning.measure(model: model).save(folder: cache.root.path)
+        }
         let report = try DoctorReport.examine()
         Console.write(json ? try report.json() + "\n" : report.text)
     }
