@@ -108,25 +108,58 @@ CK_INLINE void multiply_pairs(const int32_t *const left[int16_tile], int64_t dep
     }
 }
 
-/// Scores (times log₂ e, −∞ where hidden) of one query to int16 weights; returns what turns a sum of them into a sum of exponentials.
-CK_INLINE float weigh_int16(const vf scores[int16_vectors], float *maximum, float *sum, float *correction, int16_t *weights) {
-    vf top = v_max(v_max(scores[0], scores[1]), v_max(scores[2], scores[3]));
-    const float largest = v_max_lanes(top), before = *maximum, after = largest > before ? largest : before;
-    vf p[int16_vectors];
-    for (int v = 0; v < int16_vectors; v++) p[v] = exp2_negative(scores[v] - v_set(after));
-    const float total = v_add_lanes((p[0] + p[1]) + (p[2] + p[3]));
-    if (largest == -__builtin_inff() || total < 1e-30f) {  // nothing to see, or too little to change anything
-        memset(weights, 0, ck_key_block * sizeof(int16_t));
-        *correction = 1;
-        return 0;
+/// Lane q of the result is the largest lane of rows[q], or the sum of its lanes; lanes from `count` on mean nothing. The rows are turned as they are
+/// reduced, so that eight cost little more than one.
+#define CK_REDUCE_ROWS(name, combine) \
+    CK_INLINE vf name##_four(vf a, vf b, vf c, vf d) { \
+        const __m512d ab = _mm512_castps_pd(combine(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b))); \
+        const __m512d cd = _mm512_castps_pd(combine(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d))); \
+        return combine(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd))); \
+    } \
+    CK_INLINE vf name(const vf *rows, int count) { \
+        const int last = count - 1; \
+        const vf low = name##_four(rows[0], rows[1 < last ? 1 : last], rows[2 < last ? 2 : last], rows[3 < last ? 3 : last]); \
+        const vf high = count <= 4 ? low : name##_four(rows[4 < last ? 4 : last], rows[5 < last ? 5 : last], rows[6 < last ? 6 : last], rows[last]); \
+        const vf halves = combine(_mm512_shuffle_f32x4(low, high, 0x44), _mm512_shuffle_f32x4(low, high, 0xee)); \
+        return combine(_mm512_shuffle_f32x4(halves, halves, 0x88), _mm512_shuffle_f32x4(halves, halves, 0xdd)); \
     }
-    const float peak = largest < before ? exp2_negative(v_set(largest - before))[0] : 1;
-    const float by_sum = int16_weight_sum / total, by_peak = int16_one / peak, factor = by_peak < by_sum ? by_peak : by_sum;
-    for (int v = 0; v < int16_vectors; v++) store_int16(weights + v * lanes, p[v] * v_set(factor));
-    *correction = largest > before ? exp2_negative(v_set(before - after))[0] : 1;
-    *sum = *sum * *correction + total;
-    *maximum = after;
-    return 1 / factor;
+CK_REDUCE_ROWS(largest_of_rows, _mm512_max_ps)
+CK_REDUCE_ROWS(sum_of_rows, _mm512_add_ps)
+
+/// Scores (times log₂ e, −∞ where hidden) of a tile of queries to int16 weights; lane by lane, a query each: its maximum, sum and correction, and
+/// what turns a sum of its weights into a sum of exponentials.
+CK_INLINE void weigh_int16(vf scores[int16_tile][int16_vectors], float *maximum, float *sum, float *correction, float *unit, int16_t weights[int16_tile][ck_key_block], int queries) {
+    vf tops[int16_tile], totals[int16_tile];
+#pragma clang loop unroll(full)
+    for (int q = 0; q < queries; q++) tops[q] = v_max(v_max(scores[q][0], scores[q][1]), v_max(scores[q][2], scores[q][3]));
+    const vf largest = largest_of_rows(tops, queries), before = v_load_n(maximum, queries), after = v_max(largest, before);
+    float afters[lanes], factors[lanes];
+    v_store(afters, after);
+#pragma clang loop unroll(full)
+    for (int q = 0; q < queries; q++) {
+#pragma clang loop unroll(full)
+        for (int v = 0; v < int16_vectors; v++) scores[q][v] = exp2_negative(scores[q][v] - v_set(afters[q]));
+        totals[q] = (scores[q][0] + scores[q][1]) + (scores[q][2] + scores[q][3]);
+    }
+    const vf total = sum_of_rows(totals, queries);
+    // Nothing to see, or too little to change anything: weights of 0, the rest as it was.
+    const vi nothing = (largest == v_set(-__builtin_inff())) | (total < v_set(1e-30f));
+    const vf by_sum = v_set(int16_weight_sum) / total, by_peak = v_set(int16_one) / exp2_negative(largest - after);
+    const vf factor = v_select(nothing, v_set(0), v_min(by_peak, by_sum));
+    const vf change = v_select(nothing, v_set(1), exp2_negative(before - after));
+    v_store(factors, factor);
+    v_store_n(correction, change, queries);
+    v_store_n(unit, v_select(nothing, v_set(0), v_set(1) / factor), queries);
+    const vf old = v_load_n(sum, queries);
+    v_store_n(sum, v_select(nothing, old, v_fma(old, change, total)), queries);
+    v_store_n(maximum, v_select(nothing, before, after), queries);
+#pragma clang loop unroll(full)
+    for (int q = 0; q < queries; q++) {
+        // Not by a factor of 0: what is hidden everywhere has no exponentials either.
+        const vi keep = ~(v_set(factors[q]) == (vf){0});
+#pragma clang loop unroll(full)
+        for (int v = 0; v < int16_vectors; v++) store_int16(weights[q] + v * lanes, (vf)((vi)(scores[q][v] * v_set(factors[q])) & keep));
+    }
 }
 
 CK_INLINE void int16_columns(float *const output[int16_tile], const int32_t *const weights[int16_tile], const float *correction, const float *unit, int64_t pairs, const int32_t *values, const float *factors, int64_t stride, int64_t d, int64_t valid, int queries, int vectors) {
@@ -164,19 +197,21 @@ CK_INLINE void int16_queries(const ck_attention_args *a, ck_attention_scratch s,
     __m512i products[int16_tile][int16_vectors];
     multiply_pairs(query, a->head_dim / 2, (const int32_t *)(const void *)s.keys, ck_key_block, products, queries, int16_vectors);
     int16_t integers[int16_tile][ck_key_block];
+    vf scores[int16_tile][int16_vectors];
     const float log2_e = 1.44269504f;
+#pragma clang loop unroll(full)
     for (int q = 0; q < queries; q++) {
         // s.correction holds the factors of the queries here: corrections live on the stack.
         const vf factor = v_set(s.correction[first + q] * (a->softcap > 0 ? 1 : log2_e));
-        vf scores[int16_vectors];
+#pragma clang loop unroll(full)
         for (int v = 0; v < int16_vectors; v++) {
             vf x = _mm512_cvtepi32_ps(products[q][v]) * (v_load(key_factors + v * lanes) * factor);
             if (a->softcap > 0) x = v_set(a->softcap * log2_e) * v_tanh(x * v_set(1 / a->softcap));
-            scores[v] = _mm512_mask_blend_ps((__mmask16)(visible[q] >> (v * lanes)), v_set(-__builtin_inff()), x);
+            scores[q][v] = _mm512_mask_blend_ps((__mmask16)(visible[q] >> (v * lanes)), v_set(-__builtin_inff()), x);
         }
-        unit[q] = weigh_int16(scores, s.maximum + first + q, s.sum + first + q, correction + q, integers[q]);
         weights[q] = (const int32_t *)(const void *)integers[q];
     }
+    weigh_int16(scores, s.maximum + first, s.sum + first, correction, unit, integers, queries);
     const int64_t pairs = (last + 1) / 2, stride = ck_padded(a->value_dim);
     const int32_t *values = (const int32_t *)(const void *)s.values;
     int64_t d = 0;

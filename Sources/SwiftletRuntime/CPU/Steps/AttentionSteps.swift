@@ -30,7 +30,7 @@ struct AttentionTasks {
     let parts: Int
 
     /// Tokens a task of a prompt answers at once: each cache block is converted once for all of them.
-    static let rowBlock = 32
+    static let rowBlock = 64
     /// Tokens up to which positions are cut too.
     static let fewRows = 16
     /// Fewer keys and values than this, in elements of one head, cost less to read than to merge.
