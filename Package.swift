@@ -18,6 +18,8 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        // Decodes ONNX files. Its compiler plug-in is never built here: the generated code is committed.
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     ],
     targets: [
         // C micro-kernels: no allocation, no threads, no mutable globals. The whole surface is include/ckernels.h.
@@ -30,7 +32,7 @@ let package = Package(
 
         .target(name: "SwiftletTensor", dependencies: ["CKernels"]),
         .target(name: "SwiftletGraph", dependencies: ["SwiftletTensor"]),
-        .target(name: "SwiftletFormats", dependencies: ["SwiftletGraph"]),
+        .target(name: "SwiftletFormats", dependencies: ["SwiftletGraph", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
         .target(name: "SwiftletRuntime", dependencies: ["SwiftletGraph", "CKernels", "SwiftletPortableKernels"]),
         .target(name: "SwiftletLanguage", dependencies: ["SwiftletRuntime", "SwiftletFormats", "CKernels"]),
 

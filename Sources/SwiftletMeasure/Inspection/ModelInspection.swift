@@ -5,7 +5,7 @@ import SwiftletGraph
 import SwiftletLanguage
 import SwiftletTensor
 
-/// The contents of a GGUF or safetensors file.
+/// The contents of a GGUF, ONNX or safetensors file.
 public struct ModelInspection: Sendable, Codable {
     /// One pair of metadata. Long arrays keep their first elements only.
     public struct Metadata: Sendable, Codable {
@@ -21,8 +21,8 @@ public struct ModelInspection: Sendable, Codable {
         public let shape: [Int]
         public let format: String
         public let bytes: Int
-        /// Where its bytes start in its file.
-        public let offset: Int
+        /// Where its bytes start in its file; nil when the file holds them in another layout.
+        public let offset: Int?
     }
 
     /// All tensors of one format together.
@@ -41,7 +41,7 @@ public struct ModelInspection: Sendable, Codable {
         public let cacheBytesPerToken: Int
     }
 
-    /// `gguf` or `safetensors`.
+    /// `gguf`, `onnx` or `safetensors`.
     public let format: String
     public let files: [String]
     /// `general.name`, where there is one.
@@ -56,21 +56,23 @@ public struct ModelInspection: Sendable, Codable {
     public let cost: Cost?
     /// Why there is no cost.
     public let costMissing: String?
+    /// Nil when the file is no ONNX model.
+    public let network: Network?
     public let metadata: [Metadata]
     public let tensors: [Tensor]
 
     /// Opens a file and describes it; the format is told by its first bytes. Throws `SwiftletError` when it cannot be read or is malformed.
     public init(path: String) throws {
-        if try Self.isGGUF(path) {
-            try self.init(GGUFFile(path: path))
-        } else {
-            try self.init(SafetensorsFile(path: path))
+        switch try Self.kind(path) {
+        case .gguf: try self.init(GGUFFile(path: path))
+        case .onnx: try self.init(ONNXFile(path: path))
+        case .safetensors: try self.init(SafetensorsFile(path: path))
         }
     }
 
     /// The graph of a GGUF language model as it runs, as text. Throws `SwiftletError.unsupported` for any other file.
     public static func graph(path: String, options: ModelOptions = ModelOptions()) throws -> String {
-        guard try isGGUF(path) else {
+        guard try kind(path) == .gguf else {
             throw SwiftletError.unsupported(
                 file: path, place: "graph", reason: "only GGUF files describe a graph", remedy: "Convert the model to GGUF.")
         }
@@ -87,6 +89,7 @@ public struct ModelInspection: Sendable, Codable {
             Tensor(name: $0.name, shape: $0.shape.dimensions, format: $0.format.description, bytes: $0.byteCount, offset: $0.fileOffset)
         }
         (parameters, tensorBytes, formats) = Self.totals(tensors)
+        network = nil
         do {
             cost = try Cost(LanguageModel.graph(of: file))
             costMissing = nil
@@ -95,6 +98,19 @@ public struct ModelInspection: Sendable, Codable {
             cost = nil
             costMissing = error.description
         }
+    }
+
+    private init(_ file: ONNXFile) {
+        format = "onnx"
+        files = file.files.map(\.path)
+        name = file.graph.name.isEmpty ? nil : file.graph.name
+        architecture = nil
+        metadata = file.metadata.map { Metadata(key: $0.key, type: "string", value: .string($0.value)) }
+        tensors = Network.tensors(file)
+        (parameters, tensorBytes, formats) = Self.totals(tensors)
+        network = Network(file)
+        cost = nil
+        costMissing = nil
     }
 
     private init(_ file: SafetensorsFile) throws {
@@ -107,13 +123,18 @@ public struct ModelInspection: Sendable, Codable {
             Tensor(name: $0.name, shape: $0.shape.dimensions, format: $0.format.description, bytes: $0.byteCount, offset: $0.fileOffset)
         }
         (parameters, tensorBytes, formats) = Self.totals(tensors)
+        network = nil
         cost = nil
         costMissing = "safetensors files do not describe a graph"
     }
 
-    private static func isGGUF(_ path: String) throws -> Bool {
+    private enum Kind { case gguf, onnx, safetensors }
+
+    /// Told by the first bytes, which each format but ONNX fixes; a name that ends in `.onnx` is believed.
+    private static func kind(_ path: String) throws -> Kind {
         let file = try MappedFile(path: path)
-        return file.bytes.starts(with: Array("GGUF".utf8))
+        if file.bytes.starts(with: Array("GGUF".utf8)) { return .gguf }
+        return path.lowercased().hasSuffix(".onnx") || ONNXFile.recognises(file.bytes.prefix(16)) ? .onnx : .safetensors
     }
 
     private static func totals(_ tensors: [Tensor]) -> (parameters: Int, bytes: Int, formats: [FormatTotal]) {

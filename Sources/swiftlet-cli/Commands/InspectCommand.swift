@@ -4,7 +4,7 @@ import SwiftletModels
 
 struct InspectCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "inspect", abstract: "Shows what a GGUF or safetensors file holds: metadata, tensors, parameters, cost, graph.")
+        commandName: "inspect", abstract: "Shows what a GGUF, ONNX or safetensors file holds: metadata, interface, operators, tensors, cost, graph.")
 
     @Argument(help: "The file, or the name of a pulled model.")
     var file: String

@@ -20,6 +20,7 @@ enum InspectionText {
         } else if let reason = model.costMissing {
             lines.append("bytes per token   unknown: \(reason)")
         }
+        if let network = model.network { lines += text(network) }
         lines.append("\nformats")
         lines += model.formats.map {
             "  " + pad($0.format, 8) + pad("\($0.tensors) tensors", 14) + pad(count($0.parameters), 10) + megabytes($0.bytes)
@@ -33,6 +34,27 @@ enum InspectionText {
                 + "[" + tensor.shape.map(String.init).joined(separator: ", ") + "]"
         }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    private static func text(_ network: ModelInspection.Network) -> [String] {
+        var lines = ["IR version        \(network.irVersion)"]
+        if !network.producer.isEmpty { lines.append("producer          \(network.producer)") }
+        lines.append("operator sets     " + network.operatorSets.map { "\($0.domain) \($0.version)" }.joined(separator: ", "))
+        lines.append("nodes             \(network.nodes)")
+        if !network.functions.isEmpty { lines.append("functions         " + network.functions.joined(separator: ", ")) }
+        let longest = (network.inputs + network.outputs).reduce(0) { max($0, $1.name.count) }
+        for (title, values) in [("inputs", network.inputs), ("outputs", network.outputs)] {
+            lines.append("\n\(title)")
+            lines += values.map { value in
+                let shape = value.shape.map { "[" + $0.joined(separator: ", ") + "]" } ?? ""
+                return "  " + pad(value.name, longest + 2) + pad(value.type ?? "of any type", 8) + shape + (value.isOptional ? " (optional)" : "")
+            }
+        }
+        lines.append("\noperators")
+        lines += network.operators.map { entry in
+            "  " + pad(entry.domain == "ai.onnx" ? entry.op : "\(entry.domain).\(entry.op)", 24) + "\(entry.nodes)"
+        }
+        return lines
     }
 
     static func megabytes(_ bytes: Int) -> String { String(format: "%.2f MB", Double(bytes) / 1e6) }
