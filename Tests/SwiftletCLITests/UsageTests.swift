@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Where the rules of usage and of exit codes are checked: no model is needed.
@@ -53,6 +54,24 @@ import Testing
         #expect(run.output.isEmpty)
         #expect(run.errors.hasPrefix("error: "))
         #expect(run.errors.split(separator: "\n").count == 1)
+    }
+
+    @Test func inspectShowsAnONNXModel() throws {
+        let file = FileManager.default.temporaryDirectory.appending(path: "\(UUID().uuidString).onnx")
+        defer { try? FileManager.default.removeItem(at: file) }
+        try Data(RawONNX.small()).write(to: file)
+        let text = try CommandRun(["inspect", file.path]).output
+        for line in ["format            onnx", "operator sets     ai.onnx 17", "  x  f32     [N, 3]", "  Relu                    1", "  w  F32"] {
+            #expect(text.contains(line), "\(line) in \(text)")
+        }
+        let object = try CommandRun(["inspect", file.path, "--json"]).object()
+        let network = try #require(object["network"] as? [String: Any])
+        #expect(Set(network.keys) == ["ir_version", "producer", "operator_sets", "inputs", "outputs", "nodes", "operators", "functions"])
+        #expect((network["inputs"] as? [[String: Any]])?.first?["shape"] as? [String] == ["N", "3"])
+        #expect(object["parameters"] as? Int == 3 && object["cost"] == nil)
+        try Data(RawONNX.small().dropLast(5)).write(to: file)
+        let cut = try CommandRun(["inspect", file.path])
+        #expect(cut.status == 1 && cut.errors.contains(file.lastPathComponent) && cut.errors.split(separator: "\n").count == 1)
     }
 
     @Test func benchTimesKernelsAndDrawsThem() throws {

@@ -48,7 +48,7 @@ import Testing
         #expect(Set(KnownModel.all.map(\.name)).count == KnownModel.all.count)
         for model in KnownModel.all {
             #expect(model.sha256.count == 64 && model.sha256.allSatisfy { $0.isHexDigit && !$0.isUppercase })
-            #expect(!model.members.isEmpty && model.byteCount > 0 && model.fileName.hasSuffix(".gguf"))
+            #expect(!model.members.isEmpty && model.byteCount > 0 && [".gguf", ".onnx"].contains { model.fileName.hasSuffix($0) })
         }
     }
 

@@ -92,7 +92,8 @@ public struct ONNXFile: Sendable {
     package static func recognises(_ start: some Collection<UInt8>) -> Bool {
         let start = Array(start.prefix(16))
         // Field 1, varint. A safetensors file can start so too, but has the brace of its header behind the length.
-        return start.count > 2 && start[0] == 0x08 && (1...0x7F).contains(start[1]) && !(start.count > 8 && start[8] == UInt8(ascii: "{") && start[7] == 0)
+        return start.count > 2 && start[0] == 0x08 && (1...0x7F).contains(start[1])
+            && !(start.count > 8 && start[8] == UInt8(ascii: "{") && start[7] == 0)
     }
 
     // MARK: - Versions
@@ -106,7 +107,8 @@ public struct ONNXFile: Sendable {
         guard let version = Int(exactly: message.irVersion), irVersions.contains(version) else {
             throw SwiftletError.unsupported(
                 file: file, place: "ir_version",
-                reason: "version \(message.irVersion) of the intermediate representation is not \(irVersions.lowerBound) to \(irVersions.upperBound)",
+                reason:
+                    "version \(message.irVersion) of the intermediate representation is not \(irVersions.lowerBound) to \(irVersions.upperBound)",
                 remedy: "Convert the model with onnx.version_converter, or export it again with another version of onnx.")
         }
         return version
@@ -127,7 +129,8 @@ public struct ONNXFile: Sendable {
             guard domain != standardDomain || standardVersions.contains(version) else {
                 throw SwiftletError.unsupported(
                     file: file, place: "opset_import",
-                    reason: "version \(version) of the operator set \(domain) is not \(standardVersions.lowerBound) to \(standardVersions.upperBound)",
+                    reason:
+                        "version \(version) of the operator set \(domain) is not \(standardVersions.lowerBound) to \(standardVersions.upperBound)",
                     remedy: "Convert the model with onnx.version_converter, or export it for an operator set in between.")
             }
         }

@@ -140,7 +140,9 @@ struct ONNXGraphCheck {
             }
         }
         guard order.count == needs.count else {
-            throw invalid(nodes[onCycle(needs, open)].label, "the node reads, directly or through others, what it makes itself: the graph has a cycle")
+            throw invalid(
+                nodes[onCycle(needs, open)].label, "the node reads, directly or through others, what it makes itself: the graph has a cycle"
+            )
         }
         return order
     }

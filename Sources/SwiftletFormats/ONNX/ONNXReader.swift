@@ -39,7 +39,8 @@ struct ONNXReader {
     mutating func graph(_ message: Onnx_GraphProto, owner: String) throws -> ONNXGraph {
         if let sparse = message.sparseInitializer.first {
             throw unsupported(
-                sparse.values.name.isEmpty ? owner : sparse.values.name, "sparse initialisers are not read", "Save the model with dense initialisers.")
+                sparse.values.name.isEmpty ? owner : sparse.values.name, "sparse initialisers are not read",
+                "Save the model with dense initialisers.")
         }
         return ONNXGraph(
             name: message.name,
@@ -109,7 +110,8 @@ struct ONNXReader {
         case .typeProto where message.hasTp: value = .type(try requiredType(message.tp, owner))
         case .typeProtos: value = .types(try message.typeProtos.map { try requiredType($0, owner) })
         case .sparseTensor, .sparseTensors:
-            throw unsupported(node, "the attribute '\(name)' is a sparse tensor, which is not read", "Export the model with dense constants.")
+            throw unsupported(
+                node, "the attribute '\(name)' is a sparse tensor, which is not read", "Export the model with dense constants.")
         case .undefined, .tensor, .graph, .typeProto: throw invalid(node, "the attribute '\(name)' has no value")
         }
         return ONNXAttribute(name: name, value: value)
@@ -153,11 +155,16 @@ struct ONNXReader {
         let dimensions: [ONNXDimension] = try message.dim.map { dimension in
             switch dimension.value {
             case nil: .unknown
-            case .dimParam(let name): name.isEmpty ? .unknown : .symbol(name)
+            // Some exporters write a question mark for each size they do not know, equal or not.
+            case .dimParam(let name): name.isEmpty || name == "?" ? .unknown : .symbol(name)
             // Exporters say −1 for a size they do not know.
             case .dimValue(-1): .unknown
             case .dimValue(let size):
-                if let size = Int(exactly: size), size >= 0 { .fixed(size) } else { throw invalid(owner, "the value has the dimension \(size)") }
+                if let size = Int(exactly: size), size >= 0 {
+                    .fixed(size)
+                } else {
+                    throw invalid(owner, "the value has the dimension \(size)")
+                }
             }
         }
         let known = dimensions.compactMap { if case .fixed(let size) = $0 { size } else { nil } }

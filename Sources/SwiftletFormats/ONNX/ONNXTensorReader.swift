@@ -20,11 +20,14 @@ struct ONNXTensorReader {
     /// `owner` names the tensor in errors: its own name, or the node and attribute it is a constant of.
     mutating func tensor(_ message: Onnx_TensorProto, owner: String) throws -> ONNXTensor {
         guard let type = ONNXElementType(rawValue: message.dataType) else {
-            throw unsupported(owner, "the element type \(message.dataType) is unknown", "Export the model with types of ONNX 1.23 or older.")
+            throw unsupported(
+                owner, "the element type \(message.dataType) is unknown", "Export the model with types of ONNX 1.23 or older.")
         }
         guard !message.hasSegment else { throw unsupported(owner, "the tensor is stored in segments", "Save the model with onnx.save.") }
         let dimensions = try message.dims.map { dimension in
-            guard dimension >= 0, let size = Int(exactly: dimension) else { throw invalid(owner, "the tensor has the dimension \(dimension)") }
+            guard dimension >= 0, let size = Int(exactly: dimension) else {
+                throw invalid(owner, "the tensor has the dimension \(dimension)")
+            }
             return size
         }
         let shape = Shape(dimensions)
@@ -65,7 +68,9 @@ struct ONNXTensorReader {
 
     // MARK: - Typed arrays
 
-    private func decoded(_ message: Onnx_TensorProto, _ type: ONNXElementType, elements: Int, byteCount: Int, _ owner: String) throws -> WeightStore {
+    private func decoded(_ message: Onnx_TensorProto, _ type: ONNXElementType, elements: Int, byteCount: Int, _ owner: String) throws
+        -> WeightStore
+    {
         let array = type.array
         if let other = message.filledArrays.first, other != array {
             throw invalid(owner, "the elements of the \(type) tensor are in \(other.rawValue); \(array.rawValue) is their place")
@@ -84,7 +89,8 @@ struct ONNXTensorReader {
         case .double: return try WeightStore(message.doubleData)
         case .int64: return try WeightStore(message.int64Data)
         case .uint64:
-            return type == .u64 ? try WeightStore(message.uint64Data) : try WeightStore(narrowed(message.uint64Data, to: UInt32.self, owner))
+            return type == .u64
+                ? try WeightStore(message.uint64Data) : try WeightStore(narrowed(message.uint64Data, to: UInt32.self, owner))
         case .string: throw invalid(owner, "string_data is for strings")
         case .int32: return try small(message.int32Data, type, byteCount: byteCount, owner)
         }
@@ -161,7 +167,8 @@ extension ONNXElementType {
         case .i64: .int64
         case .u32, .u64: .uint64
         case .string: .string
-        case .i32, .i16, .i8, .u16, .u8, .bool, .f16, .bf16, .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .u4, .i4, .f4e2m1, .u2, .i2,
+        case .i32, .i16, .i8, .u16, .u8, .bool, .f16, .bf16, .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .u4, .i4, .f4e2m1, .u2,
+            .i2,
             .f6e2m3, .f6e3m2:
             .int32
         }

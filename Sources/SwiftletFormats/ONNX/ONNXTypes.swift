@@ -109,14 +109,17 @@ public indirect enum ONNXType: Sendable, Hashable, CustomStringConvertible {
         guard case .tensor(element, let shape) = self else { return false }
         guard let shape else { return true }
         guard shape.count == dimensions.count else { return false }
-        return zip(shape, dimensions).allSatisfy { declared, actual in if case .fixed(let size) = declared { size == actual } else { true } }
+        return zip(shape, dimensions).allSatisfy { declared, actual in if case .fixed(let size) = declared { size == actual } else { true }
+        }
     }
 }
 
 extension ONNXType {
     /// Whether no value can be of both types. Open dimensions agree with any.
     func contradicts(_ other: ONNXType) -> Bool {
-        guard case .tensor(let element, let shape) = self, case .tensor(let otherElement, let otherShape) = other else { return self != other }
+        guard case .tensor(let element, let shape) = self, case .tensor(let otherElement, let otherShape) = other else {
+            return self != other
+        }
         guard element == otherElement else { return true }
         guard let shape, let otherShape else { return false }
         guard shape.count == otherShape.count else { return true }

@@ -47,7 +47,8 @@ enum InspectionText {
             lines.append("\n\(title)")
             lines += values.map { value in
                 let shape = value.shape.map { "[" + $0.joined(separator: ", ") + "]" } ?? ""
-                return "  " + pad(value.name, longest + 2) + pad(value.type ?? "of any type", 8) + shape + (value.isOptional ? " (optional)" : "")
+                return "  " + pad(value.name, longest + 2) + pad(value.type ?? "of any type", 8) + shape
+                    + (value.isOptional ? " (optional)" : "")
             }
         }
         lines.append("\noperators")
