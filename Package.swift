@@ -19,7 +19,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         // Decodes ONNX files. Its compiler plug-in is never built here: the generated code is committed.
-        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0", traits: []),
     ],
     targets: [
         // C micro-kernels: no allocation, no threads, no mutable globals. The whole surface is include/ckernels.h.

@@ -26,11 +26,10 @@ struct ONNXGraphCheck {
         // Made once, and only when there is a graph inside that sees these names.
         var scopes: [Set<String>]?
 
-        func resolve(_ name: String, _ reader: @autoclosure () -> String) throws -> Int? {
+        /// The index of the node that makes `name`, −1 for inputs and initialisers, nil for a value of a graph around this one.
+        func maker(of name: String, _ error: @autoclosure () -> SwiftletError) throws -> Int? {
             if let maker = makers[name] { return maker }
-            guard outer.contains(where: { $0.contains(name) }) else {
-                throw invalid(reader(), "reads '\(name)', which nothing defines")
-            }
+            guard outer.contains(where: { $0.contains(name) }) else { throw error() }
             captures.insert(name)
             return nil
         }
@@ -41,20 +40,20 @@ struct ONNXGraphCheck {
                 throw invalid(node.label, "the model does not import the operator set '\(node.domain)' that the node is from")
             }
             var read: Set<Int> = []
-            for name in node.inputs where !name.isEmpty {
-                if let maker = try resolve(name, node.label), maker >= 0 { read.insert(maker) }
+            func add(_ name: String) throws {
+                let maker = try maker(of: name, invalid(node.label, "reads '\(name)', which nothing defines"))
+                if let maker, maker >= 0 { read.insert(maker) }
             }
+            for name in node.inputs where !name.isEmpty { try add(name) }
             if !node.subgraphs.isEmpty {
                 let inner = scopes ?? outer + [Set(makers.keys)]
                 scopes = inner
-                for name in try checkSubgraphs(&graph.nodes[index], inner) {
-                    if let maker = try resolve(name, node.label), maker >= 0 { read.insert(maker) }
-                }
+                for name in try checkSubgraphs(&graph.nodes[index], inner) { try add(name) }
             }
             needs.append(Array(read))
         }
         for output in graph.outputs {
-            _ = try resolve(output.name, "graph output '\(output.name)'")
+            _ = try maker(of: output.name, invalid(output.name, "this output of the graph '\(graph.name)' is defined by nothing"))
         }
         if let order = try order(needs, graph.nodes) { graph.nodes = order.map { graph.nodes[$0] } }
         graph.captures = captures.sorted()

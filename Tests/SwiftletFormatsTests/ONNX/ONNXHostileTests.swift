@@ -64,7 +64,7 @@ import Testing
             RawONNX.graph(inputs: inputs ?? [x], outputs: [y], nodes: nodes, initializers: initializers)
         }
         expectError(graph([RawONNX.node("Relu", ["z"], ["y"], name: "act")]), "act (Relu)", "reads 'z', which nothing defines")
-        expectError(graph([RawONNX.node("Relu", ["x"], ["z"])]), "graph output 'y'", "reads 'y', which nothing defines")
+        expectError(graph([RawONNX.node("Relu", ["x"], ["z"])]), "'y'", "this output of the graph 'g' is defined by nothing")
         expectError(
             graph([RawONNX.node("Relu", ["x"], ["y"]), RawONNX.node("Neg", ["x"], ["y"])]), "Neg (node 1)", "makes 'y'", "Relu (node 0)")
         expectError(graph([RawONNX.node("Split", ["x"], ["y", "y"])]), "makes 'y'")
@@ -167,7 +167,9 @@ import Testing
         expectError(model(good, good), "'F'", "two functions")
         // A function sees its inputs and nothing of the main graph.
         expectError(model(RawONNX.function("F", nodes: [RawONNX.node("Neg", ["x"], ["b"])])), "Neg (node 0)", "reads 'x'")
-        expectError(model(RawONNX.function("F", nodes: [RawONNX.node("Neg", ["a"], ["c"])])), "graph output 'b'")
+        expectError(
+            model(RawONNX.function("F", nodes: [RawONNX.node("Neg", ["a"], ["c"])])), "'b'",
+            "this output of the graph 'F' is defined by nothing")
         expectError(model(RawONNX.function("F", nodes: [RawONNX.node("F", ["a"], ["b"], domain: "local")])), "calls itself")
         let twin = { (name: String, other: String) in RawONNX.function(name, nodes: [RawONNX.node(other, ["a"], ["b"], domain: "local")]) }
         expectError(model(twin("F", "G"), twin("G", "H"), twin("H", "G")), "calls itself")
@@ -178,7 +180,10 @@ import Testing
         let reference = RawONNX.node("Op", ["a"], ["b"], [RawONNX.attribute("k", kind: 2, ref: "missing")])
         expectError(model(RawONNX.function("F", nodes: [reference])), "refers to 'missing'")
         expectError(
-            model(RawONNX.function("F", nodes: [], attributes: ["missing"], defaults: [RawONNX.attribute("missing", kind: 2)])),
+            model(
+                RawONNX.function(
+                    "F", nodes: [RawONNX.node("Neg", ["a"], ["b"])], attributes: ["missing"],
+                    defaults: [RawONNX.attribute("missing", kind: 2)])),
             "'missing' twice")
         expectError(model(RawONNX.function("", nodes: [])), "no name")
         expectError(

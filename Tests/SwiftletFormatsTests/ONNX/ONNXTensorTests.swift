@@ -142,7 +142,7 @@ import Testing
     }
 
     private func expectError(
-        _ pairs: [(String, String)], _ dimensions: [Int] = [2], _ words: String, sourceLocation: SourceLocation = #_sourceLocation,
+        _ pairs: [(String, String)], _ words: String, dimensions: [Int] = [2], sourceLocation: SourceLocation = #_sourceLocation,
         prepare: (URL) throws -> Void = { _ in }
     ) {
         let error = #expect(throws: SwiftletError.self, sourceLocation: sourceLocation) { try open(pairs, dimensions, prepare: prepare) }
@@ -219,7 +219,7 @@ import Testing
         expectError([("location", "weights.bin"), ("offset", "9")], "needs 8 bytes from byte 9; the file has 16")
         expectError([("location", "weights.bin"), ("offset", "9223372036854775807")], "needs 8 bytes")
         expectError([("location", "weights.bin"), ("length", "4")], "4 bytes where type and shape take 8")
-        expectError([("location", "weights.bin")], [1 << 40], "needs 4398046511104 bytes")
+        expectError([("location", "weights.bin")], "needs 4398046511104 bytes", dimensions: [1 << 40])
         for text in ["-1", "x", "", "1e3", "9223372036854775808"] {
             expectError([("location", "weights.bin"), ("offset", text)], "offset '\(text)'")
             expectError([("location", "weights.bin"), ("length", text)], "length '\(text)'")
