@@ -46,6 +46,17 @@ package struct RawMessage {
 
 package func rawBytes<Value: BitwiseCopyable>(_ values: [Value]) -> [UInt8] { values.withUnsafeBytes { Array($0) } }
 
+/// A dimension of a declared shape: a number, a name or nil.
+package enum RawDimension: Sendable, ExpressibleByIntegerLiteral, ExpressibleByStringLiteral, ExpressibleByNilLiteral {
+    case size(Int)
+    case symbol(String)
+    case unknown
+
+    package init(integerLiteral value: Int) { self = .size(value) }
+    package init(stringLiteral value: String) { self = .symbol(value) }
+    package init(nilLiteral: ()) { self = .unknown }
+}
+
 /// The messages of an ONNX model.
 package enum RawONNX {
     package static let floatType = 1
@@ -80,8 +91,8 @@ package enum RawONNX {
         }
     }
 
-    /// A value; a dimension is an Int, a String (symbolic) or nil.
-    package static func value(_ name: String, type: Int = floatType, _ dimensions: [Any?]?) -> RawMessage {
+    /// A value; nil dimensions are a tensor of unknown rank.
+    package static func value(_ name: String, type: Int = floatType, _ dimensions: [RawDimension]?) -> RawMessage {
         RawMessage { value in
             value.text(1, name)
             let tensorType = RawMessage { tensorType in
@@ -94,8 +105,11 @@ package enum RawONNX {
                             shape.message(
                                 1,
                                 RawMessage {
-                                    if let size = dimension as? Int { $0.int(1, size) }
-                                    if let name = dimension as? String { $0.text(2, name) }
+                                    switch dimension {
+                                    case .size(let size): $0.int(1, size)
+                                    case .symbol(let name): $0.text(2, name)
+                                    case .unknown: break
+                                    }
                                 })
                         }
                     })

@@ -1,17 +1,18 @@
 // What swift-protobuf gets to decode: the model without the bytes of its tensors.
 //
 // swift-protobuf copies every `bytes` field it decodes, and an ONNX file is nearly all `raw_data`. So before it sees the model, a walk over the
-// mapped file writes a second, small message, the skeleton: the same messages and fields, but where a tensor has `raw_data` the skeleton has
-// sixteen bytes that tell where those lie in the file (offset and count, u64 each, little-endian). The decoded tensor thereby carries its
-// place with it, wherever in nested graphs and functions it stands, the bytes stay in the mapped file, and no second list has to be matched with the
-// decoded model.
+// mapped file writes a second, small message, the skeleton: the same messages and fields, but the `raw_data` of a tensor is seventeen bytes that
+// tell where its elements lie in the file (offset and count, u64 each, little-endian, and the number of the field they are in). The decoded
+// tensor thereby carries its place with it, wherever in nested graphs and functions it stands, the bytes stay in the mapped file, and no second
+// list has to be matched with the decoded model. `float_data` and `double_data` are, packed as all writers pack them, the same bytes as
+// `raw_data` would be, and become such a `raw_data` too: older exporters keep all their weights there.
 //
 // The walk knows which fields of which message the reader uses; all others (documentation, training, annotations, device placement, whatever
 // a newer version brings) are left out, so they cost neither memory nor time. It counts and limits what swift-protobuf would turn into objects, and how deep
 // they nest, so that a small hostile file cannot exhaust memory or stack. Lengths in the skeleton take five bytes, room for any, so that they can be
 // written after the content they count; decoders accept that.
 //
-// Typed arrays (`float_data`, `int32_data`, ...) are decoded by swift-protobuf: exporters use them for small constants.
+// The other typed arrays (`int32_data`, `int64_data`, ...) are varints, which swift-protobuf decodes: exporters use them for small constants.
 // Source of the field numbers: onnx-ml.proto of github.com/onnx/onnx.
 import SwiftletTensor
 
@@ -24,8 +25,8 @@ private enum MessageKind {
         /// Copied as it is.
         case plain
         case message(MessageKind)
-        /// Replaced by its place in the file.
-        case content
+        /// Elements of a tensor: replaced by their place in the file.
+        case elements
     }
 
     /// What becomes of a field, nil for one that is left out.
@@ -52,8 +53,8 @@ private enum MessageKind {
         case (.attribute, 14...15): .message(.type)
         case (.attribute, 22...23): .message(.sparseTensor)
 
-        case (.tensor, 1...8), (.tensor, 10...11), (.tensor, 14): .plain
-        case (.tensor, 9): .content
+        case (.tensor, 1...3), (.tensor, 5...8), (.tensor, 11), (.tensor, 14): .plain
+        case (.tensor, 4), (.tensor, 9...10): .elements
         case (.tensor, 13): .message(.entry)
 
         case (.sparseTensor, 1...2): .message(.tensor)
@@ -105,6 +106,7 @@ struct ONNXSkeleton {
         guard depth <= Self.maximumDepth else {
             throw cursor.malformed(at: range.lowerBound, "messages are nested more than \(Self.maximumDepth) deep")
         }
+        var hasElements = false
         while let field = try cursor.next() {
             guard let use = kind.use(of: field.number) else { continue }
             if field.kind == .bytes {
@@ -123,13 +125,19 @@ struct ONNXSkeleton {
                 message.append(contentsOf: [0, 0, 0, 0, 0])
                 try copy(inner, in: field.content, depth: depth + 1)
                 setLength(message.count - lengthAt - 5, at: lengthAt)
-            case .content:
+            case .elements where field.kind != .bytes && field.number != Place.rawData:
+                // An array that is not packed has each element in a field of its own.
+                message.append(contentsOf: UnsafeRawBufferPointer(rebasing: image.bytes[field.start..<field.content.upperBound]))
+            case .elements:
                 try requireBytes(field, cursor)
-                appendTag(field.number)
-                message.append(16)
-                for value in [field.content.lowerBound, field.content.count] {
-                    withUnsafeBytes(of: UInt64(value).littleEndian) { message.append(contentsOf: $0) }
+                // Some writers leave an empty field beside the one that counts.
+                if field.content.isEmpty { continue }
+                guard !hasElements else {
+                    throw cursor.malformed(at: field.start, "the elements of a tensor are stored in more than one way")
                 }
+                hasElements = true
+                appendTag(Place.rawData)
+                Place(range: field.content, field: field.number).append(to: &message)
             }
         }
     }
@@ -153,15 +161,44 @@ struct ONNXSkeleton {
             message[position + index] = index < 4 ? bits | 0x80 : bits
         }
     }
+}
 
-    /// The range of the file that the `raw_data` of a decoded tensor tells; nil when it is none of this skeleton's.
-    static func place(_ reference: some Collection<UInt8>, in image: FileImage) -> Range<Int>? {
-        guard reference.count == 16 else { return nil }
-        var values: [UInt64] = [0, 0]
-        for (index, byte) in reference.enumerated() { values[index / 8] |= UInt64(byte) << UInt64(index % 8 * 8) }
-        guard let offset = Int(exactly: values[0]), let count = Int(exactly: values[1]), offset <= image.bytes.count,
-            count <= image.bytes.count - offset
-        else { return nil }
-        return offset..<offset + count
+extension ONNXSkeleton {
+    /// Where the elements of a tensor lie, as the `raw_data` of a skeleton tells it.
+    struct Place: Equatable {
+        static let floatData = 4
+        static let rawData = 9
+        static let doubleData = 10
+        private static let byteCount = 17
+
+        /// In bytes of the file.
+        let range: Range<Int>
+        /// `rawData`, `floatData` or `doubleData`.
+        let field: Int
+
+        init(range: Range<Int>, field: Int) {
+            self.range = range
+            self.field = field
+        }
+
+        /// The place that the `raw_data` of a decoded tensor tells; nil when it tells none inside the file.
+        init?(_ reference: some Collection<UInt8>, in image: FileImage) {
+            guard reference.count == Self.byteCount else { return nil }
+            var values: [UInt64] = [0, 0, 0]
+            for (index, byte) in reference.enumerated() { values[index / 8] |= UInt64(byte) << UInt64(index % 8 * 8) }
+            guard let offset = Int(exactly: values[0]), let count = Int(exactly: values[1]), offset <= image.bytes.count,
+                count <= image.bytes.count - offset
+            else { return nil }
+            self.init(range: offset..<offset + count, field: Int(values[2]))
+        }
+
+        /// Writes the length and the bytes of the reference.
+        func append(to message: inout [UInt8]) {
+            message.append(UInt8(Self.byteCount))
+            for value in [range.lowerBound, range.count] {
+                withUnsafeBytes(of: UInt64(value).littleEndian) { message.append(contentsOf: $0) }
+            }
+            message.append(UInt8(field))
+        }
     }
 }

@@ -1,9 +1,10 @@
 // Tensors out of their messages: whatever way the file stores the elements, checked against type and shape before anything is reserved.
 //
-//   raw_data           the layout the engine uses: a range of the mapped file
-//   external data      the same layout in another file: a range of that
-//   float_data, ...    one array a family of types, decoded into a store of its own, elements packed as raw_data has them
-//   string_data        strings
+//   raw_data                  the layout the engine uses: a range of the mapped file
+//   float_data, double_data   packed, as always: the same
+//   external data             the same layout in another file: a range of that
+//   int32_data, ...           one array a family of types, decoded into a store of its own, elements packed as raw_data has them
+//   string_data               strings
 // Source: onnx-ml.proto, message TensorProto.
 import SwiftletTensor
 
@@ -34,14 +35,13 @@ struct ONNXTensorReader {
         guard let elements = shape.checkedElementCount else { throw invalid(owner, "the shape \(shape) is absurdly large") }
 
         let isExternal = message.dataLocation == .external
-        // An empty raw_data beside a typed array is what some writers leave for "none".
-        let hasRaw = message.hasRawData && ONNXSkeleton.place(message.rawData, in: image)?.isEmpty == false
+        let mapped = message.hasRawData ? ONNXSkeleton.Place(message.rawData, in: image) : nil
         let arrays = message.filledArrays
-        guard (isExternal ? 1 : 0) + (hasRaw ? 1 : 0) + arrays.count <= 1 else {
-            throw invalid(owner, "the elements are stored in more than one way (\(arrays.map(\.rawValue).joined(separator: ", ")))")
+        guard (isExternal ? 1 : 0) + (mapped == nil ? 0 : 1) + arrays.count <= 1 else {
+            throw invalid(owner, "the elements are stored in more than one way")
         }
         if type == .string {
-            guard !isExternal, !hasRaw, message.stringData.count == elements else {
+            guard !isExternal, mapped == nil, message.stringData.count == elements else {
                 throw invalid(owner, "the tensor of strings \(shape) has \(message.stringData.count) of them")
             }
             return ONNXTensor(
@@ -55,26 +55,40 @@ struct ONNXTensorReader {
             let (store, place) = try external.store(message.externalData, byteCount: byteCount, owner: owner)
             return made(store, place)
         }
-        if hasRaw, let range = ONNXSkeleton.place(message.rawData, in: image) {
-            guard range.count == byteCount else {
-                throw SwiftletError.malformed(
-                    file: image.name, offset: range.lowerBound,
-                    reason: "'\(owner)' has \(range.count) bytes where \(type) \(shape) takes \(byteCount)", remedy: Self.remedy)
-            }
-            return made(image.store(range), ONNXTensor.Place(path: image.name, offset: range.lowerBound))
+        if let mapped {
+            try check(mapped, type, shape, byteCount: byteCount, owner)
+            return made(image.store(mapped.range), ONNXTensor.Place(path: image.name, offset: mapped.range.lowerBound))
         }
         return made(try decoded(message, type, elements: elements, byteCount: byteCount, owner), nil)
     }
 
+    /// Throws unless the bytes in the file are those of the tensor.
+    private func check(_ mapped: ONNXSkeleton.Place, _ type: ONNXElementType, _ shape: Shape, byteCount: Int, _ owner: String) throws {
+        switch mapped.field {
+        case ONNXSkeleton.Place.floatData: try require(type, in: .float, owner)
+        case ONNXSkeleton.Place.doubleData: try require(type, in: .double, owner)
+        default: break
+        }
+        guard mapped.range.count == byteCount else {
+            throw SwiftletError.malformed(
+                file: image.name, offset: mapped.range.lowerBound,
+                reason: "'\(owner)' has \(mapped.range.count) bytes where \(type) \(shape) takes \(byteCount)", remedy: Self.remedy)
+        }
+    }
+
     // MARK: - Typed arrays
+
+    private func require(_ type: ONNXElementType, in array: TypedArray, _ owner: String) throws {
+        guard type.array == array else {
+            throw invalid(owner, "the elements of the \(type) tensor are in \(array.rawValue); \(type.array.rawValue) is their place")
+        }
+    }
 
     private func decoded(_ message: Onnx_TensorProto, _ type: ONNXElementType, elements: Int, byteCount: Int, _ owner: String) throws
         -> WeightStore
     {
         let array = type.array
-        if let other = message.filledArrays.first, other != array {
-            throw invalid(owner, "the elements of the \(type) tensor are in \(other.rawValue); \(array.rawValue) is their place")
-        }
+        if let other = message.filledArrays.first { try require(type, in: other, owner) }
         // Elements of four and two bits come as the bytes they are packed into, those of six bits one by one; complex ones as pairs.
         let expected =
             switch type {

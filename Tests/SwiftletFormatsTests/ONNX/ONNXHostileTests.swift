@@ -123,13 +123,14 @@ import Testing
         expectError(graph([RawONNX.value("w", type: 7, [2])], w), "where i64[2] is declared")
         expectError(graph([], values: [RawONNX.value("w", type: 7, nil)], w), "where i64[...] is declared")
         expectError(graph([RawONNX.value("w", [2])], values: [RawONNX.value("w", [3])], w), "declared as")
-        for fine in [[2], ["n"], [nil]] as [[Any?]] {
+        for fine in [[2], ["n"], [nil]] as [[RawDimension]] {
             let file = try ONNXFile(bytes: RawONNX.model(graph([RawONNX.value("w", fine)], w)), name: "ok")
             #expect(file.graph.requiredInputs.isEmpty && file.graph.inputs.count == 1)
         }
         expectError(RawONNX.graph(inputs: [RawONNX.value("x", [-2])], outputs: [RawONNX.untyped("x")]), "dimension -2")
         expectError(
-            RawONNX.graph(inputs: [RawONNX.value("x", [1 << 40, nil, 1 << 40])], outputs: [RawONNX.untyped("x")]), "absurdly large")
+            RawONNX.graph(inputs: [RawONNX.value("x", [.size(1 << 40), nil, .size(1 << 40)])], outputs: [RawONNX.untyped("x")]),
+            "absurdly large")
         expectError(RawONNX.graph(inputs: [RawONNX.value("x", type: 77, [1])], outputs: [RawONNX.untyped("x")]), "element type 77")
     }
 

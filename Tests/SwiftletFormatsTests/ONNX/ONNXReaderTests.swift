@@ -25,13 +25,14 @@ private func read(_ bytes: [UInt8]) throws -> ONNXFile { try ONNXFile(bytes: byt
         #expect(file.files.isEmpty)
     }
 
-    /// The elements of `raw_data` are the mapped file's own bytes, at any address; an aligned copy is made only on request.
-    @Test func rawDataStaysInTheMappedFile() throws {
+    /// The elements of `raw_data` (field 9) and of a packed `float_data` (field 4) are the mapped file's own bytes, at any address; an aligned
+    /// copy is made only on request.
+    @Test(arguments: [9, 4]) func elementsStayInTheMappedFile(field: Int) throws {
         try withTemporaryFolder { folder in
             var misaligned = 0
             for padding in 0..<4 {
                 let name = "w" + String(repeating: "w", count: padding)
-                let tensor = RawONNX.tensor(name, [2], raw: [0.5, 8])
+                let tensor = RawONNX.tensor(name, [2]) { $0.raw(field, rawBytes([Float(0.5), 8])) }
                 let bytes = RawONNX.model(RawONNX.graph(outputs: [RawONNX.untyped(name)], initializers: [tensor]))
                 let path = folder.appending(path: "\(padding).onnx").path
                 try Data(bytes).write(to: URL(filePath: path))

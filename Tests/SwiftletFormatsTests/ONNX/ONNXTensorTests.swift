@@ -72,10 +72,10 @@ import Testing
         expectError(RawONNX.tensor("w", [3], raw: [1, 2]), "'w' has 8 bytes where f32 [3] takes 12")
         expectError(RawONNX.tensor("w", [3], raw: [1, 2, 3, 4]), "takes 12")
         expectError(RawONNX.tensor("w", [3]), "float_data has 0 elements where the shape takes 3")
-        expectError(RawONNX.tensor("w", [3]) { $0.packed(4, fixed: [Float(1)]) }, "float_data has 1 elements")
-        expectError(RawONNX.tensor("w", [0]) { $0.packed(4, fixed: [Float(1)]) }, "float_data has 1 elements")
+        expectError(RawONNX.tensor("w", [3]) { $0.packed(4, fixed: [Float(1)]) }, "has 4 bytes where")
+        expectError(RawONNX.tensor("w", [0]) { $0.packed(4, fixed: [Float(1)]) }, "has 4 bytes where")
         expectError(RawONNX.tensor("w", [3], type: 21) { $0.packed(5, [1, 2, 3]) }, "int32_data has 3 elements where the shape takes 2")
-        expectError(RawONNX.tensor("w", [1], type: 14) { $0.packed(4, fixed: [Float(1)]) }, "takes 2")
+        expectError(RawONNX.tensor("w", [1], type: 14) { $0.packed(4, fixed: [Float(1)]) }, "has 4 bytes where c64 [1] takes 8")
         expectError(RawONNX.tensor("w", [2], type: 8) { $0.text(6, "one") }, "has 1 of them")
         expectError(RawONNX.tensor("w", [1], type: 8) { $0.raw(9, [65]) }, "has 0 of them")
     }
@@ -115,8 +115,15 @@ import Testing
             expectError(RawONNX.tensor("w", [1], type: type) { $0.packed(5, [value]) }, "out of the range")
         }
         expectError(RawONNX.tensor("w", [1], type: 12) { $0.packed(11, [1 << 32]) }, "out of the range")
-        // An array that ends within an element.
-        expectError(RawONNX.tensor("w", [1]) { $0.raw(4, [0, 0, 0]) }, "cannot be decoded")
+        // Arrays that end within an element.
+        expectError(RawONNX.tensor("w", [1]) { $0.raw(4, [0, 0, 0]) }, "has 3 bytes")
+        expectError(RawONNX.tensor("w", [1], type: 7) { $0.raw(7, [0x80]) }, "cannot be decoded")
+        // Elements one by one beside a packed array.
+        expectError(
+            RawONNX.tensor("w", [1]) {
+                $0.float(4, 1)
+                $0.packed(4, fixed: [Float(1)])
+            }, "more than one way")
     }
 }
 
