@@ -122,7 +122,7 @@ struct ONNXSkeleton {
                 try requireBytes(field, cursor)
                 appendTag(field.number)
                 let lengthAt = message.count
-                message.append(contentsOf: [0, 0, 0, 0, 0])
+                message.append(contentsOf: repeatElement(0, count: 5))
                 try copy(inner, in: field.content, depth: depth + 1)
                 setLength(message.count - lengthAt - 5, at: lengthAt)
             case .elements where field.kind != .bytes && field.number != Place.rawData:
