@@ -108,23 +108,17 @@ CK_INLINE void multiply_pairs(const int32_t *const left[int16_tile], int64_t dep
     }
 }
 
-/// Lane q of the result is the largest lane of rows[q], or the sum of its lanes; lanes from `count` on mean nothing. The rows are turned as they are
-/// reduced, so that eight cost little more than one.
-#define CK_REDUCE_ROWS(name, combine) \
-    CK_INLINE vf name##_four(vf a, vf b, vf c, vf d) { \
-        const __m512d ab = _mm512_castps_pd(combine(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b))); \
-        const __m512d cd = _mm512_castps_pd(combine(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d))); \
-        return combine(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd))); \
-    } \
+/// Lane q of the result is the largest lane of rows[q], or the sum of its lanes, for up to eight rows; lanes from `count` on mean nothing.
+#define CK_REDUCE_ROWS(name, fold4, fold_quads) \
     CK_INLINE vf name(const vf *rows, int count) { \
         const int last = count - 1; \
-        const vf low = name##_four(rows[0], rows[1 < last ? 1 : last], rows[2 < last ? 2 : last], rows[3 < last ? 3 : last]); \
-        const vf high = count <= 4 ? low : name##_four(rows[4 < last ? 4 : last], rows[5 < last ? 5 : last], rows[6 < last ? 6 : last], rows[last]); \
-        const vf halves = combine(_mm512_shuffle_f32x4(low, high, 0x44), _mm512_shuffle_f32x4(low, high, 0xee)); \
-        return combine(_mm512_shuffle_f32x4(halves, halves, 0x88), _mm512_shuffle_f32x4(halves, halves, 0xdd)); \
+        const vf low = fold4(rows[0], rows[1 < last ? 1 : last], rows[2 < last ? 2 : last], rows[3 < last ? 3 : last]); \
+        const vf high = count <= 4 ? low : fold4(rows[4 < last ? 4 : last], rows[5 < last ? 5 : last], rows[6 < last ? 6 : last], rows[last]); \
+        const vf quads[4] = {low, high, low, high}; \
+        return fold_quads(quads); \
     }
-CK_REDUCE_ROWS(largest_of_rows, _mm512_max_ps)
-CK_REDUCE_ROWS(sum_of_rows, _mm512_add_ps)
+CK_REDUCE_ROWS(largest_of_rows, v_largest4, v_largest_quads)
+CK_REDUCE_ROWS(sum_of_rows, v_fold4, v_fold_quads)
 
 /// Scores (times log₂ e, −∞ where hidden) of a tile of queries to int16 weights; lane by lane, a query each: its maximum, sum and correction, and
 /// what turns a sum of its weights into a sum of exponentials.

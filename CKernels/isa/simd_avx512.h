@@ -24,15 +24,20 @@ static inline __m512 v_load_twice(const float *p) {
     return _mm512_permutexvar_ps(index, _mm512_castps256_ps512(_mm256_loadu_ps(p)));
 }
 static inline __m512 v_set_f16(uint16_t half) { return _mm512_cvtph_ps(_mm256_set1_epi16((short)half)); }
-/// Four sums of 16 lanes left as four partial sums each: 128-bit part i is (part i of a, of b, of c, of d), each added up.
-static inline __m512 v_fold4(__m512 a, __m512 b, __m512 c, __m512 d) {
-    const __m512d ab = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
-    const __m512d cd = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
-    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
-}
-/// The sums of the lanes of 16 vectors, from the folds of the first four, the next four, ...
-static inline __m512 v_fold_quads(const __m512 quads[4]) {
-    const __m512 low = _mm512_add_ps(_mm512_shuffle_f32x4(quads[0], quads[1], 0x44), _mm512_shuffle_f32x4(quads[0], quads[1], 0xee));
-    const __m512 high = _mm512_add_ps(_mm512_shuffle_f32x4(quads[2], quads[3], 0x44), _mm512_shuffle_f32x4(quads[2], quads[3], 0xee));
-    return _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
-}
+/// Reductions of several vectors at once, which turn them as they add them up (or take the larger). The first leaves four sums of 16 lanes as four
+/// partial sums each: 128-bit part i is (part i of a, of b, of c, of d). The second makes the sums of 16 vectors from those of the first four, the next
+/// four, ...
+#define V_FOLD(fold4, fold_quads, combine) \
+    static inline __m512 fold4(__m512 a, __m512 b, __m512 c, __m512 d) { \
+        const __m512d ab = _mm512_castps_pd(combine(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b))); \
+        const __m512d cd = _mm512_castps_pd(combine(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d))); \
+        return combine(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd))); \
+    } \
+    static inline __m512 fold_quads(const __m512 quads[4]) { \
+        const __m512 low = combine(_mm512_shuffle_f32x4(quads[0], quads[1], 0x44), _mm512_shuffle_f32x4(quads[0], quads[1], 0xee)); \
+        const __m512 high = combine(_mm512_shuffle_f32x4(quads[2], quads[3], 0x44), _mm512_shuffle_f32x4(quads[2], quads[3], 0xee)); \
+        return combine(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd)); \
+    }
+V_FOLD(v_fold4, v_fold_quads, _mm512_add_ps)
+V_FOLD(v_largest4, v_largest_quads, _mm512_max_ps)
+#undef V_FOLD

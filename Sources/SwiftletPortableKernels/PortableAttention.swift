@@ -30,14 +30,6 @@ private struct Scratch {
     }
 }
 
-@_transparent
-private func load(_ x: UnsafePointer<Float>, _ index: Int) -> Floats { UnsafeRawPointer(x + index).loadUnaligned(as: Floats.self) }
-
-@_transparent
-private func store(_ out: UnsafeMutablePointer<Float>, _ index: Int, _ value: Floats) {
-    UnsafeMutableRawPointer(out + index).storeBytes(of: value, as: Floats.self)
-}
-
 /// A cache row of `n` numbers, a multiple of 8, as floats.
 @inline(__always)
 private func decode(_ row: UnsafeRawPointer, _ format: ck_kv_format, _ n: Int, _ out: UnsafeMutablePointer<Float>) {

@@ -1,15 +1,6 @@
 // Row operations in Swift's vector types: a set of the same form as the C tables' (ckernels/vector.h). Full vectors of four, then one partial vector.
 import CKernels
 
-/// Four numbers from element `index` on.
-@_transparent
-private func load(_ x: UnsafePointer<Float>, _ index: Int) -> Floats { UnsafeRawPointer(x + index).loadUnaligned(as: Floats.self) }
-
-@_transparent
-private func store(_ out: UnsafeMutablePointer<Float>, _ index: Int, _ value: Floats) {
-    UnsafeMutableRawPointer(out + index).storeBytes(of: value, as: Floats.self)
-}
-
 /// The first `count` of four, zeros after them.
 @inline(__always)
 private func load(_ x: UnsafePointer<Float>, _ index: Int, count: Int) -> Floats {

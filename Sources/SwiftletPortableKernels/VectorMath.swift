@@ -4,6 +4,16 @@
 /// Four numbers.
 typealias Floats = SIMD4<Float>
 
+/// Four numbers from element `index` on.
+@_transparent
+func load(_ x: UnsafePointer<Float>, _ index: Int) -> Floats { UnsafeRawPointer(x + index).loadUnaligned(as: Floats.self) }
+
+/// Four numbers to element `index` and on.
+@_transparent
+func store(_ out: UnsafeMutablePointer<Float>, _ index: Int, _ value: Floats) {
+    UnsafeMutableRawPointer(out + index).storeBytes(of: value, as: Floats.self)
+}
+
 /// 1.5 · 2^23: a float of this size has no fraction, and with it in front the low bits of a number are an integer.
 let roundingMagnitude: Float = 0x1.8p23
 

@@ -1,3 +1,5 @@
+import SwiftletTensor
+import Testing
 import TestSupport
 
 /// Damages bytes the way files get damaged, and worse: the same seed damages the same way.
@@ -5,6 +7,23 @@ struct Mutator {
     private var random: SeededGenerator
 
     init(seed: UInt64) { random = SeededGenerator(seed: seed) }
+
+    /// Gives `count` mutants of `bytes` to `read`, and says how many it read and how many it refused with a SwiftletError. Any other error is an issue.
+    mutating func outcomes(of bytes: [UInt8], headerBytes: Int, count: Int, _ read: ([UInt8]) throws -> Void) -> (opened: Int, refused: Int) {
+        var (opened, refused) = (0, 0)
+        for index in 0..<count {
+            let mutant = mutated(bytes, headerBytes: headerBytes)
+            do {
+                try read(mutant)
+                opened += 1
+            } catch is SwiftletError {
+                refused += 1
+            } catch {
+                Issue.record("case \(index): \(error)")
+            }
+        }
+        return (opened, refused)
+    }
 
     /// One to four changes to a copy of `bytes`; half of them among the first `headerBytes`, where the structure is.
     mutating func mutated(_ bytes: [UInt8], headerBytes: Int) -> [UInt8] {

@@ -10,10 +10,10 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
     /// What the threads share at once.
     private struct Phase {
         /// One step, or row-wise steps over the same rows.
-        var steps: Range<Int>
+        let steps: Range<Int>
         let tasks: Int
         /// How rows are cut into tasks, when the steps are row-wise.
-        var rows: RowTasks?
+        let rows: RowTasks?
         /// Steps of one task each that follow: done by the thread that ends the last task, before the others go on.
         var tail: Range<Int>
         /// The matrix product whose weights are fetched while waiting for the end of this phase.
@@ -156,7 +156,7 @@ private struct WeightsAhead {
         bytesLeft = min(panels.count, Self.mostBytes)
     }
 
-    /// What must come while the thread prepares its activations, if waiting did not bring it.
+    /// What comes while the thread prepares its activations.
     @inline(__always)
     mutating func fetchFirst() {
         for _ in 0..<16 { fetch() }

@@ -16,7 +16,7 @@ struct DoctorCommand: ParsableCommand {
     func run() throws {
         if tune {
             let cache = ModelCache()
-            let model = KnownModel.all.first.flatMap { known in try? cache.resolve(known.name) }.map { (KnownModel.all[0].name, $0) }
+            let model = KnownModel.all.first.flatMap { known in (try? cache.resolve(known.name)).map { (known.name, $0) } }
             try MachineTuning.measure(model: model).save(folder: cache.root.path)
         }
         let report = try DoctorReport.examine()

@@ -188,11 +188,7 @@ struct LinearStep {
     /// The products of both matrices of a gate, 16 outputs of the one and 16 of the other, and then the gate.
     private func gateInTurn(_ tile: Tile, _ scratch: UnsafeMutablePointer<Float>, _ gate: BinaryKernel) {
         let (width, stride) = (Int(CK_PANEL_ROWS), 2 * tile.panelCount * Int(CK_PANEL_ROWS))
-        var arguments = ck_linear_args(
-            panels: tile.panels, panel_stride_bytes: targets[0].panelBytes, panel_count: Int64(2 * tile.panelCount), k: Int64(columns),
-            activations: tile.activations, activation_stride_bytes: targets[0].activationRowBytes, rows: Int64(tile.rows), output: scratch,
-            output_stride: Int64(stride), columns: Int64(stride))
-        targets[0].kernel(&arguments)
+        tile.multiply(panelStride: targets[0].panelBytes, panelCount: 2 * tile.panelCount, columns: stride, into: scratch, stride: stride)
         for row in 0..<tile.rows {
             for panel in 0..<tile.panelCount {
                 let (first, column) = (scratch + row * stride + 2 * panel * width, panel * width)
@@ -239,8 +235,6 @@ struct LinearStep {
         let width: Int
 
         var out: UnsafeMutablePointer<Float> { target.out + firstRow * target.features + firstColumn }
-        var panels: UnsafeRawPointer { target.panels + firstPanel * target.panelStride }
-        var activations: UnsafeRawPointer { (own ?? target.activations) + firstRow * target.activationRowBytes }
 
         /// The same block of another matrix of the same shape.
         func of(_ other: LinearTarget) -> Tile {
@@ -249,13 +243,19 @@ struct LinearStep {
 
         @inline(__always)
         func compute(into output: UnsafeMutablePointer<Float>, stride: Int, _ add: BinaryKernel) {
-            var arguments = ck_linear_args(
-                panels: panels, panel_stride_bytes: target.panelStride, panel_count: Int64(panelCount), k: Int64(width), activations: activations,
-                activation_stride_bytes: target.activationRowBytes, rows: Int64(rows), output: output, output_stride: Int64(stride),
-                columns: Int64(columns))
-            target.kernel(&arguments)
+            multiply(panelStride: target.panelStride, panelCount: panelCount, columns: columns, into: output, stride: stride)
             guard let bias = target.bias else { return }
             for row in 0..<rows { add(output + row * stride, bias + firstColumn, Int64(columns), output + row * stride) }
+        }
+
+        /// The rows times `panelCount` panels from the tile's first on, `panelStride` bytes apart, without bias.
+        @inline(__always)
+        func multiply(panelStride: Int, panelCount: Int, columns: Int, into output: UnsafeMutablePointer<Float>, stride: Int) {
+            var arguments = ck_linear_args(
+                panels: target.panels + firstPanel * target.panelStride, panel_stride_bytes: panelStride, panel_count: Int64(panelCount), k: Int64(width),
+                activations: (own ?? target.activations) + firstRow * target.activationRowBytes, activation_stride_bytes: target.activationRowBytes,
+                rows: Int64(rows), output: output, output_stride: Int64(stride), columns: Int64(columns))
+            target.kernel(&arguments)
         }
     }
 }
