@@ -50,6 +50,22 @@ extension Graph {
             // Scores and the weighted sum of the values: one product each.
             [self[node.inputs[0]].type.shape + [attendedLength(attention, keys: self[node.inputs[1]].type), 2]]
         case .embedding, .gatherRows, .rmsNorm, .layerNorm, .softmax, .unary, .binary, .rotaryTable, .rotary, .cacheWrite, .reshape: []
+        case .tensor(let op): multiplyAccumulateFactors(of: op, operands: node.inputs.map { self[$0].type }, results: node.outputs.map { self[$0].type })
+        }
+    }
+
+    private func multiplyAccumulateFactors(of op: TensorOp, operands: [ValueType], results: [ValueType]) -> [[Dimension]] {
+        switch op {
+        case .matmul: [results[0].shape + [operands[0].shape[operands[0].shape.count - 1]]]
+        // Every output adds up a kernel over the channels of its group.
+        case .convolution, .deformableConvolution: [results[0].shape + operands[1].shape.dropFirst()]
+        // Every input is multiplied with the kernels of its group's outputs.
+        case .transposedConvolution: [operands[0].shape + operands[1].shape.dropFirst()]
+        // A row of x and a row of the hidden state with the weights of each direction.
+        case .recurrent: [operands[0].shape.prefix(2) + operands[1].shape, operands[0].shape.prefix(2) + operands[2].shape]
+        case .pool, .resize, .gridSample, .roiAlign, .select, .cast, .bitcast, .quantize, .dequantize, .transpose, .slice, .concat, .pad, .expand,
+            .gather, .gatherElements, .gatherND, .scatterElements, .scatterND, .reduce, .argument, .topK, .cumulative:
+            []
         }
     }
 

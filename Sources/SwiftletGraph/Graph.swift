@@ -86,8 +86,8 @@ extension Op {
     /// Whether the first output is the first operand's bytes under another type or at a later time.
     package var aliasesFirstInput: Bool {
         switch self {
-        case .reshape, .cacheWrite: true
-        case .linear, .embedding, .gatherRows, .rmsNorm, .layerNorm, .softmax, .unary, .binary, .rotaryTable, .rotary, .attention: false
+        case .reshape, .cacheWrite, .tensor(.bitcast): true
+        case .linear, .embedding, .gatherRows, .rmsNorm, .layerNorm, .softmax, .unary, .binary, .rotaryTable, .rotary, .attention, .tensor: false
         }
     }
 

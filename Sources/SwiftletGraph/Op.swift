@@ -45,6 +45,9 @@ public enum Op: Sendable, Hashable {
 
     /// `(x) → the shape`, same elements in the same order; costs nothing.
     case reshape([Dimension])
+
+    /// The operations of imported networks.
+    case tensor(TensorOp)
 }
 
 /// A matrix product with everything that can ride on it.
@@ -73,26 +76,6 @@ public struct Linear: Sendable, Hashable {
 
     public var outputCount: Int { if case .gated = epilogue { 1 } else { weightCount } }
     public var inputCount: Int { 1 + weightCount * (hasBias ? 2 : 1) + (epilogue == .residual ? 1 : 0) }
-}
-
-/// Functions of one number.
-public enum Unary: Sendable, Hashable {
-    case relu, sigmoid, tanh
-    /// `x·sigmoid(x)`
-    case silu
-    /// `x·Φ(x)` with the error function.
-    case gelu
-    /// The tanh approximation of GELU (Hendrycks and Gimpel, 2016), as Gemma uses.
-    case geluTanh
-    /// `x·factor`
-    case scale(Float)
-    /// `limit·tanh(x/limit)` (Gemma 2).
-    case softcap(Float)
-}
-
-/// Functions of two numbers.
-public enum Binary: Sendable, Hashable {
-    case add, subtract, multiply, divide
 }
 
 /// Which elements of a head form the pairs that are rotated.

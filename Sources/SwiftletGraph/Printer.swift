@@ -61,6 +61,7 @@ extension Op: CustomStringConvertible {
         case .cacheWrite: "cacheWrite"
         case .attention(let attention): attention.description
         case .reshape(let shape): "reshape[" + shape.map(\.description).joined(separator: ", ") + "]"
+        case .tensor(let op): op.description
         }
     }
 }

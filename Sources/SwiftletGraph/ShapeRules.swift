@@ -27,14 +27,20 @@ extension Op {
             try rule.float(0)
             for index in 1..<operands.count { try rule.lastAxisVector(index) }
             return [operands[0]]
-        case .softmax, .unary:
+        case .softmax:
             try rule.count(1)
             try rule.float(0)
             return [operands[0]]
-        case .binary:
+        case .unary(let function):
+            try rule.count(1)
+            try rule.require(function.takes(operands[0].element), "\(function) does not take \(operands[0].element)")
+            return [function.isTest ? ValueType(.bool, operands[0].shape) : operands[0]]
+        case .binary(let function):
             try rule.count(2)
             try rule.require(operands[0].element == operands[1].element, "the operands differ in element type")
-            return [ValueType(operands[0].element, try rule.broadcast())]
+            try rule.require(function.takes(operands[0].element), "\(function) does not take \(operands[0].element)")
+            return [ValueType(function.isComparison ? .bool : operands[0].element, try rule.broadcast(operands[0].shape, operands[1].shape))]
+        case .tensor(let op): return try op.outputTypes(rule)
         case .rotaryTable(let table):
             try rule.count(table.hasFactors ? 2 : 1)
             try rule.indices(0)
@@ -75,7 +81,7 @@ extension Op {
 }
 
 /// The checks the rules share; every failure names the node and the operand types.
-private struct ShapeRule {
+struct ShapeRule {
     let node: String
     let operands: [ValueType]
 
@@ -163,17 +169,5 @@ private struct ShapeRule {
         try require(operands[1].shape == operands[2].shape, "keys and values must have the same slots and context")
         try tokenIndices([3, 4], count: query[0])
         return [ValueType(.f32, query)]
-    }
-
-    func broadcast() throws -> [Dimension] {
-        let (a, b) = (operands[0].shape, operands[1].shape)
-        let rank = max(a.count, b.count)
-        return try (0..<rank).map { axis in
-            let left = axis + a.count - rank >= 0 ? a[axis + a.count - rank] : 1
-            let right = axis + b.count - rank >= 0 ? b[axis + b.count - rank] : 1
-            if left == right || right == 1 { return left }
-            try require(left == 1, "shapes do not broadcast on axis \(axis)")
-            return right
-        }
     }
 }

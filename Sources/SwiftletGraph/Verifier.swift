@@ -184,7 +184,7 @@ extension Op {
         switch self {
         case .cacheWrite: 0..<1
         case .attention: 1..<3
-        case .linear, .embedding, .gatherRows, .rmsNorm, .layerNorm, .softmax, .unary, .binary, .rotaryTable, .rotary, .reshape: 0..<0
+        case .linear, .embedding, .gatherRows, .rmsNorm, .layerNorm, .softmax, .unary, .binary, .rotaryTable, .rotary, .reshape, .tensor: 0..<0
         }
     }
 
@@ -193,7 +193,7 @@ extension Op {
         switch self {
         case .linear(let linear): (1...max(1, linear.weightCount)).contains(position)
         case .embedding: position == 0
-        case .gatherRows, .rmsNorm, .layerNorm, .softmax, .unary, .binary, .rotaryTable, .rotary, .cacheWrite, .attention, .reshape: false
+        case .gatherRows, .rmsNorm, .layerNorm, .softmax, .unary, .binary, .rotaryTable, .rotary, .cacheWrite, .attention, .reshape, .tensor: false
         }
     }
 }

@@ -116,12 +116,14 @@ extension DType {
         case .i64: convert(source, Int64.self, target) { Float($0) }
         case .i32: convert(source, Int32.self, target) { Float($0) }
         case .i16: convert(source, Int16.self, target) { Float($0) }
-        case .i8: convert(source, Int8.self, target) { Float($0) }
+        case .i8, .i4, .i2: convert(source, Int8.self, target) { Float($0) }
         case .u64: convert(source, UInt64.self, target) { Float($0) }
         case .u32: convert(source, UInt32.self, target) { Float($0) }
         case .u16: convert(source, UInt16.self, target) { Float($0) }
-        case .u8: convert(source, UInt8.self, target) { Float($0) }
+        case .u8, .u4, .u2: convert(source, UInt8.self, target) { Float($0) }
         case .bool: convert(source, UInt8.self, target) { $0 == 0 ? 0 : 1 }
+        case .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1:
+            if let format = NarrowFloat(self) { convert(source, UInt8.self, target) { Float(format.value($0)) } }
         }
     }
 

@@ -31,7 +31,7 @@ extension WeightFormat {
         case .dense(.i64): 27
         case .dense(.f64): 28
         case .dense(.bf16): 30
-        case .dense(.u8), .dense(.u16), .dense(.u32), .dense(.u64), .dense(.bool): nil
+        case .dense: nil
         }
     }
 }

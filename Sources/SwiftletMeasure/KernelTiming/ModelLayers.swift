@@ -35,7 +35,7 @@ extension Layer {
                     name: "attention")
             case .rmsNorm, .layerNorm, .softmax, .unary, .binary:
                 for output in node.outputs { rows.add(vector: graph[output].type, name: tensorName(graph[output].name)) }
-            case .embedding, .gatherRows, .rotaryTable, .rotary, .cacheWrite, .reshape: continue
+            case .embedding, .gatherRows, .rotaryTable, .rotary, .cacheWrite, .reshape, .tensor: continue
             }
         }
         return [matrices, heads, rows].flatMap { $0.layers(model: model) }

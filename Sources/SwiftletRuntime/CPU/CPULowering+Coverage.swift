@@ -17,8 +17,9 @@ extension CPULowering {
             guard isFloat(0), weights.allSatisfy({ $0.weight.flatMap { PackedMatrix.panelFormat(of: $0.format) } != nil }) else { return false }
             if linear.hasBias, !(linear.weightCount + 1...2 * linear.weightCount).allSatisfy(isVector) { return false }
             switch linear.epilogue {
-            case .none, .activation, .gated(.relu), .gated(.sigmoid), .gated(.silu), .gated(.gelu), .gated(.geluTanh): return true
-            case .gated(.tanh), .gated(.scale), .gated(.softcap): return false
+            case .none, .gated(.relu), .gated(.sigmoid), .gated(.silu), .gated(.gelu), .gated(.geluTanh): return true
+            case .activation(let function): return VectorKernels.has(function)
+            case .gated: return false
             case .residual: return isFloat(operands.count - 1)
             }
         case .embedding:
@@ -29,9 +30,10 @@ extension CPULowering {
             }
         case .gatherRows: return operands[0].weight == nil && operands[0].state == nil && isIndexInput(1)
         case .rmsNorm, .layerNorm: return isFloat(0) && (1..<operands.count).allSatisfy(isVector)
-        case .softmax, .unary: return isFloat(0)
+        case .softmax: return isFloat(0)
+        case .unary(let function): return isFloat(0) && VectorKernels.has(function)
         case .binary(let function):
-            guard isFloat(0), isFloat(1) || isVector(1), function != .divide else { return false }
+            guard isFloat(0), isFloat(1) || isVector(1), [.add, .subtract, .multiply].contains(function) else { return false }
             let (a, b) = (operands[0].type.shape, operands[1].type.shape)
             return a == b || (b.count == 1 && b.first == a.last)
         case .rotaryTable(let table): return isIndexInput(0) && (!table.hasFactors || isVector(1))
@@ -41,6 +43,7 @@ extension CPULowering {
             return attention.headDimension % 8 == 0 && attention.headDimension <= 256 && isFloat(0) && isIndexInput(3) && isIndexInput(4)
                 && cacheFormat(node.inputs[1], in: graph) != nil && cacheFormat(node.inputs[1], in: graph) == cacheFormat(node.inputs[2], in: graph)
         case .reshape: return true
+        case .tensor: return false
         }
     }
 

@@ -184,8 +184,10 @@ struct CPULowering {
                     vector.layerNorm, scale: UnsafePointer(binder.floats(scale)), bias: bias.map { UnsafePointer(binder.floats($0)) }, epsilon: epsilon)
             }
         case .softmax: emitRows(node) { _ in .softmax(vector.softmax) }
-        case .unary(let unary): emitRows(node) { _ in .elements(vector.function(unary)) }
-        case .binary(let function): lower(function, node, vector)
+        case .unary(let unary):
+            let function = try kernel(unary, node, vector)
+            emitRows(node) { _ in .elements(function) }
+        case .binary(let function): try lower(function, node, vector)
         case .rotaryTable(let table): try lower(table, node)
         case .rotary(let layout):
             let (type, table) = (graph[node.inputs[0]].type, graph[node.inputs[1]].type)
@@ -203,7 +205,20 @@ struct CPULowering {
         case .cacheWrite: try lowerCacheWrite(node)
         case .attention(let attention): try lower(attention, node)
         case .reshape: break
+        case .tensor: throw noKernel(node)
         }
+    }
+
+    /// Coverage and lowering disagree.
+    func noKernel(_ node: Node) -> SwiftletError {
+        .unsupported(file: "kernels", place: node.name, reason: "no kernel computes \(node.op)", remedy: "Rebuild the package.")
+    }
+
+    private static func activation(_ function: ElementFunction) -> (StepBinder) -> LinearStep.Epilogue { { _ in .activation(function) } }
+
+    private func kernel(_ unary: Unary, _ node: Node, _ vector: VectorKernels) throws -> ElementFunction {
+        guard let function = vector.function(unary) else { throw noKernel(node) }
+        return function
     }
 
     mutating func check(_ node: Node, operand: Int, limit: Dimension) {
@@ -279,7 +294,7 @@ struct CPULowering {
         if let weight = graph[value].weight { owners.append(WeightHolder(weight)) }
     }
 
-    private mutating func lower(_ function: Binary, _ node: Node, _ vector: VectorKernels) {
+    private mutating func lower(_ function: Binary, _ node: Node, _ vector: VectorKernels) throws {
         let type = graph[node.inputs[0]].type
         keep(node.inputs[1])
         let isRow = graph[node.inputs[1]].type.shape.count == 1 && type.shape.count != 1
@@ -287,7 +302,8 @@ struct CPULowering {
             switch function {
             case .multiply: .plain(vector.multiply)
             case .subtract: .addScaled(vector.addScaled, -1)
-            case .add, .divide: .plain(vector.add)
+            case .add: .plain(vector.add)
+            default: throw noKernel(node)
             }
         let (a, b) = (slot(reading: node.inputs[0]), slot(reading: node.inputs[1]))
         let out = slot(writing: node.outputs[0], inPlace: node.inputs[0])
@@ -443,7 +459,7 @@ struct CPULowering {
         let epilogue: (StepBinder) throws -> LinearStep.Epilogue =
             switch linear.epilogue {
             case .none: { _ in .none }
-            case .activation(let unary): { _ in .activation(vector.function(unary)) }
+            case .activation(let unary): try Self.activation(kernel(unary, node, vector))
             case .gated(let unary):
                 { _ in
                     guard let gate = vector.gate(unary) else {

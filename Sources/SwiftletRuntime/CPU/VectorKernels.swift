@@ -65,8 +65,16 @@ struct VectorKernels: Sendable {
         .unsupported(file: "kernels", place: what, reason: "is missing from this build", remedy: "Rebuild the package.")
     }
 
-    /// The kernel of a unary function.
-    func function(_ unary: Unary) -> ElementFunction {
+    /// Whether a unary function has a kernel.
+    static func has(_ unary: Unary) -> Bool {
+        switch unary {
+        case .relu, .sigmoid, .tanh, .silu, .gelu, .geluTanh, .scale, .softcap: true
+        default: false
+        }
+    }
+
+    /// The kernel of a unary function, or nil when it has none.
+    func function(_ unary: Unary) -> ElementFunction? {
         switch unary {
         case .relu: .plain(relu)
         case .sigmoid: .plain(sigmoid)
@@ -76,6 +84,7 @@ struct VectorKernels: Sendable {
         case .geluTanh: .plain(geluTanh)
         case .scale(let factor): .factor(scale, factor)
         case .softcap(let limit): .factor(softcap, limit)
+        default: nil
         }
     }
 
@@ -87,7 +96,7 @@ struct VectorKernels: Sendable {
         case .silu: siluGate
         case .gelu: geluGate
         case .geluTanh: geluTanhGate
-        case .tanh, .scale, .softcap: nil
+        default: nil
         }
     }
 }

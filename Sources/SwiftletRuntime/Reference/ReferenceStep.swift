@@ -22,6 +22,8 @@ struct ReferenceStep {
         case .cacheWrite: try cacheWrite()
         case .attention(let attention): try self.attention(attention)
         case .reshape: break  // the output is the operand's memory
+        case .tensor:
+            throw SwiftletError.unsupported(file: "reference", place: node.name, reason: "has no definition of \(node.op)", remedy: "Add one.")
         }
     }
 

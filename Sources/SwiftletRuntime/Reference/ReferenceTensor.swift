@@ -12,7 +12,7 @@ struct ReferenceTensor {
     static func storesElements(of element: DType) -> Bool {
         switch element {
         case .f64, .f32, .f16, .bf16, .i32: true
-        case .i64, .i16, .i8, .u64, .u32, .u16, .u8, .bool: false
+        default: false
         }
     }
 
