@@ -36,6 +36,9 @@ let package = Package(
         .target(name: "SwiftletRuntime", dependencies: ["SwiftletGraph", "CKernels", "SwiftletPortableKernels"]),
         .target(name: "SwiftletLanguage", dependencies: ["SwiftletRuntime", "SwiftletFormats", "CKernels"]),
 
+        // Any ONNX network: import to graphs, and the model an app runs.
+        .target(name: "SwiftletNetwork", dependencies: ["SwiftletRuntime", "SwiftletFormats"]),
+
         // OpenBLAS and LAPACKE as the system has them; the constructor that puts OpenBLAS on the right core; the one room that calls them.
         .systemLibrary(
             name: "COpenBLAS", pkgConfig: "openblas",

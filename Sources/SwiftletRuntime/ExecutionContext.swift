@@ -114,6 +114,33 @@ package final class BoundGraph {
         return UnsafeMutableBufferPointer(start: address.assumingMemoryBound(to: type), count: count)
     }
 
+    /// Whether a value has memory: an input that nobody reads has none.
+    package func holds(_ value: ValueID) -> Bool { addresses[roots[value] ?? value] != nil }
+
+    /// Copies a tensor to an input of the same type.
+    package func write(_ tensor: Tensor, to value: ValueID) throws {
+        let (type, address) = try boundary(value)
+        guard type.element == tensor.type, try type.shape(under: binding) == tensor.shape else {
+            throw SwiftletError.invalidArgument(name: graph[value].name, reason: "is \(tensor), not \(type)", remedy: "Give a tensor of that type and shape.")
+        }
+        tensor.withBytes { bytes in if let base = bytes.baseAddress { address.copyMemory(from: base, byteCount: bytes.count) } }
+    }
+
+    /// A copy of an input or output.
+    package func tensor(_ value: ValueID) throws -> Tensor {
+        let (type, address) = try boundary(value)
+        let shape = try type.shape(under: binding)
+        return try Tensor(
+            type.element, shape: shape, copying: UnsafeRawBufferPointer(start: address, count: shape.elementCount * type.element.byteCount))
+    }
+
+    private func boundary(_ value: ValueID) throws -> (type: ValueType, address: UnsafeMutableRawPointer) {
+        guard let address = addresses[roots[value] ?? value] else {
+            throw SwiftletError.invalidArgument(name: graph[value].name, reason: "does not cross the border of the graph", remedy: "Ask for an input or output.")
+        }
+        return (graph[value].type, address)
+    }
+
     package func run() throws {
         for program in programs { try program.run() }
     }

@@ -1,7 +1,7 @@
 // .npy: one array in a file, the plainest way to hand data between NumPy and a model. NPYHeader.swift has the layout.
 import SwiftletTensor
 
-/// Reads and writes .npy files of plain numbers: every `DType` but bf16, which NumPy does not have.
+/// Reads and writes .npy files of plain numbers: every `DType` that NumPy has.
 public enum NPYFile {
     /// The array of a file of version 1.0, 2.0 or 3.0, in either byte order; an array in Fortran order is transposed to row-major.
     ///
@@ -18,7 +18,7 @@ public enum NPYFile {
 
     /// Writes the tensor as `numpy.save` does; the file appears under its name when it is complete.
     ///
-    /// Throws `SwiftletError.io` when it cannot be written, `.unsupported` for bf16.
+    /// Throws `SwiftletError.io` when it cannot be written, `.unsupported` for types NumPy does not have.
     public static func write(_ tensor: Tensor, to path: String) throws {
         let header = try NPYHeader.bytes(type: tensor.type, shape: tensor.shape)
         let file = try OutputFile(path: path)

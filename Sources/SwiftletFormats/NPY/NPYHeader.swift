@@ -86,7 +86,7 @@ struct NPYHeader {
 }
 
 extension DType {
-    /// The `descr` of NumPy for little-endian elements; nil for bf16, which NumPy does not have.
+    /// The `descr` of NumPy for little-endian elements; nil for types that NumPy does not have.
     fileprivate var npyDescription: String? {
         switch self {
         case .f64: "<f8"
@@ -102,6 +102,7 @@ extension DType {
         case .u16: "<u2"
         case .u8: "|u1"
         case .bool: "|b1"
+        case .i4, .u4, .i2, .u2, .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: nil
         }
     }
 }

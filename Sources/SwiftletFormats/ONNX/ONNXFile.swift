@@ -12,7 +12,7 @@ public struct ONNXFile: Sendable {
     /// The domain of ONNX's own operators; files may also leave it empty.
     public static let standardDomain = "ai.onnx"
     /// Versions of the standard operator set this version reads.
-    public static let standardVersions = 7...25
+    public static let standardVersions = 7...28
     /// Versions of the intermediate representation this version reads: from the one opset 7 came with to the newest published.
     public static let irVersions = 3...14
 

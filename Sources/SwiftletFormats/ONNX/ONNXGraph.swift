@@ -82,6 +82,15 @@ public struct ONNXFunction: Sendable {
 }
 
 extension ONNXNode {
+    /// Inside a function: puts the attributes of the call in the place of references to them; a reference to one that is not given goes.
+    package mutating func resolveReferences(_ given: [String: ONNXAttribute.Value]) {
+        guard attributes.contains(where: { if case .reference = $0.value { true } else { false } }) else { return }
+        attributes = attributes.compactMap { attribute in
+            guard case .reference(let name) = attribute.value else { return attribute }
+            return given[name].map { ONNXAttribute(name: attribute.name, value: $0) }
+        }
+    }
+
     /// The attribute of that name, or nil.
     public func attribute(_ name: String) -> ONNXAttribute.Value? { attributes.first { $0.name == name }?.value }
 

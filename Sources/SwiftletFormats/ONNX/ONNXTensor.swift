@@ -44,6 +44,24 @@ public struct ONNXTensor: Sendable {
         return try store.withBytes { bytes in try WeightStore(byteCount: bytes.count) { $0.copyMemory(from: bytes) } }
     }
 
+    /// The elements as the engine keeps them: aligned, and a byte each where the file packs several into one. Nil for strings and for types
+    /// that the engine does not have.
+    package func elementStore() throws -> WeightStore? {
+        guard let type = type.dtype, case .elements(let store) = content else { return nil }
+        guard let bits = self.type.bitCount, bits < 8 else { return try alignedStore() }
+        let perByte = 8 / bits
+        let isSigned = type == .i4 || type == .i2
+        return try store.withBytes { packed in
+            try WeightStore(byteCount: shape.elementCount) { target in
+                for index in target.indices {
+                    let code = packed[index / perByte] >> UInt8(index % perByte * bits) & (1 << bits - 1)
+                    // The sign bit of the narrow number moves to the top and back.
+                    target[index] = isSigned ? UInt8(bitPattern: Int8(bitPattern: code << (8 - bits)) >> (8 - bits)) : code
+                }
+            }
+        }
+    }
+
     /// A copy of all elements, for small tensors. Nil unless `Element` has the size of the tensor's elements.
     package func elements<Element: BitwiseCopyable>(as element: Element.Type) -> [Element]? {
         guard case .elements(let store) = content, type.bitCount == 8 * MemoryLayout<Element>.size else { return nil }

@@ -41,7 +41,7 @@ public enum ONNXElementType: Int32, Sendable, Hashable, CaseIterable {
         return overflow || bits > Int.max - 7 ? nil : (bits + 7) / 8
     }
 
-    /// The engine's own type of the same layout, where there is one.
+    /// The engine's own type of the same numbers, where there is one. Types of fewer than 8 bits take a byte an element there.
     public var dtype: DType? {
         switch self {
         case .f64: .f64
@@ -57,7 +57,17 @@ public enum ONNXElementType: Int32, Sendable, Hashable, CaseIterable {
         case .u16: .u16
         case .u8: .u8
         case .bool: .bool
-        case .string, .c64, .c128, .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .u4, .i4, .f4e2m1, .u2, .i2, .f6e2m3, .f6e3m2: nil
+        case .f8e4m3fn: .f8e4m3fn
+        case .f8e4m3fnuz: .f8e4m3fnuz
+        case .f8e5m2: .f8e5m2
+        case .f8e5m2fnuz: .f8e5m2fnuz
+        case .f8e8m0: .f8e8m0
+        case .f4e2m1: .f4e2m1
+        case .u4: .u4
+        case .i4: .i4
+        case .u2: .u2
+        case .i2: .i2
+        case .string, .c64, .c128, .f6e2m3, .f6e3m2: nil
         }
     }
 }
