@@ -53,4 +53,58 @@ package struct NarrowFloat: Sendable {
             : Double(sign: .plus, exponent: exponent - bias, significand: 1 + Double(mantissa) * unit)
         return isNegative ? -number : number
     }
+
+    // MARK: Rounding
+
+    /// The bits of the number nearest to `x`, ties to even. Beyond the largest number: that number when `saturates`, else infinity, or NaN
+    /// where there is none (the table of ONNX Cast). A format without NaN has a zero for it. Powers of two (`f8e8m0`) have no sign and are
+    /// rounded up, so that what is divided by the scale stays in range.
+    package func bits(of x: Double, saturates: Bool) -> UInt8 {
+        guard isSigned else { return powerBits(abs(x), saturates: saturates) }
+        let sign = x.sign == .minus ? signMask : 0
+        if x.isNaN { return UInt8(notANumber(sign)) }
+        var magnitude = largest + 1
+        if abs(x) < 0x1p128 {
+            // Steps of the mantissa in the power of two x lies in, or in the smallest one. A carry into the exponent adds up by itself.
+            let exponent = x == 0 ? 1 - bias : max(Int(x.exponent), 1 - bias)
+            let steps = Int((abs(x) * Double(sign: .plus, exponent: mantissaBits - exponent, significand: 1)).rounded(.toNearestOrEven))
+            magnitude = (exponent + bias - 1) << mantissaBits + steps
+        }
+        if magnitude > largest {
+            switch specials {
+            case .none: magnitude = largest
+            case _ where saturates: magnitude = largest
+            case .ieee: magnitude = ((1 << exponentBits) - 1) << mantissaBits
+            case .allOnesIsNaN, .minusZeroIsNaN: return UInt8(notANumber(sign))
+            }
+        }
+        if magnitude == 0, specials == .minusZeroIsNaN { return 0 }
+        return UInt8(sign | magnitude)
+    }
+
+    /// The bits of the largest finite magnitude.
+    private var largest: Int {
+        switch specials {
+        case .ieee: ((1 << exponentBits) - 1) << mantissaBits - 1
+        case .allOnesIsNaN: magnitudeMask - 1
+        case .minusZeroIsNaN, .none: magnitudeMask
+        }
+    }
+
+    private func notANumber(_ sign: Int) -> Int {
+        switch specials {
+        case .ieee: sign | magnitudeMask & ~((1 << (mantissaBits - 1)) - 1)
+        case .allOnesIsNaN: sign | magnitudeMask
+        case .minusZeroIsNaN: signMask
+        case .none: signMask ^ sign
+        }
+    }
+
+    /// The smallest power of two that is not below `x`.
+    private func powerBits(_ x: Double, saturates: Bool) -> UInt8 {
+        guard x.isFinite else { return 0xff }
+        guard x > 0 else { return 0 }
+        let exponent = Int(x.exponent) + (x.significand > 1 ? 1 : 0) + bias
+        return UInt8(min(max(exponent, 0), saturates ? 0xfe : 0xff))
+    }
 }
