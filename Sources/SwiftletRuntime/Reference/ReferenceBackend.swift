@@ -2,8 +2,8 @@
 //
 // The rules of the specification, the same for every operation:
 // - operands are read as they are stored: weights dequantised bit for bit as their format defines, caches decoded from theirs;
-// - everything in between is computed in Double, sums in the order of the index;
-// - a result is rounded once, when it is stored in its declared element type (f32, f16 or bf16 to nearest even, a cache in its own format);
+// - everything in between is computed in Double, sums in the order of the index; whole numbers are exact and wrap to their width;
+// - a result is rounded once, when it is stored in its declared element type (to nearest even, a cache in its own format);
 // - an index outside what it selects from is an error.
 // Speed comes last: it is only fast enough to run a small model on a short prompt.
 
@@ -15,13 +15,15 @@ package struct ReferenceBackend: Backend {
     /// `pool` shares out the rows of matrix products and the tokens of attention; nil computes on the caller's thread. The result is the same.
     package init(pool: ThreadPool?) { self.pool = pool }
 
-    /// 1 wherever the element types and cache formats are among those it stores: any backend with a kernel goes first.
+    /// 1 for every operation on every element type: any backend with a kernel goes first. 0 where a cache has a format it does not store, or
+    /// where a tensor operation would read one whose elements are not what the value's type says.
     package func preference(for node: Node, in graph: Graph) -> Int {
         let roots = graph.storageRoots()
         func isStored(_ id: ValueID) -> Bool {
             let value = graph[roots[id] ?? id]
-            if let state = value.state { return ReferenceTensor.storesCache(in: state.format) }
-            return value.weight != nil || ReferenceTensor.storesElements(of: value.type.element)
+            guard let state = value.state else { return true }
+            if case .tensor = node.op { return state.format == .dense(value.type.element) }
+            return ReferenceTensor.storesCache(in: state.format)
         }
         return (node.inputs + node.outputs).allSatisfy(isStored) ? 1 : 0
     }

@@ -1,4 +1,4 @@
-// Operations on rows and on single elements.
+// Operations on rows, and the functions of single floats.
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Darwin)
@@ -41,55 +41,6 @@ extension ReferenceStep {
         let powers = scores.map { exp($0 - largest) }
         let sum = powers.reduce(0, +)
         return powers.map { $0 / sum }
-    }
-
-    /// Element by element, the shapes aligned at their last axes and axes of length 1 repeated (NumPy's rules).
-    func binary(_ function: Binary) throws {
-        let (left, right) = (try inputs[0].values(), try inputs[1].values())
-        let shape = outputs[0].shape
-        let (leftStrides, rightStrides) = (inputs[0].strides(over: shape), inputs[1].strides(over: shape))
-        var results: [Double] = []
-        results.reserveCapacity(outputs[0].count)
-        for index in 0..<outputs[0].count {
-            var (rest, i, j) = (index, 0, 0)
-            for axis in shape.indices.reversed() {
-                i += rest % shape[axis] * leftStrides[axis]
-                j += rest % shape[axis] * rightStrides[axis]
-                rest /= shape[axis]
-            }
-            results.append(try outputs[0].format == .dense(.i32) ? integer(function, left[i], right[j]) : function(left[i], right[j]))
-        }
-        try outputs[0].store(results)
-    }
-
-    /// 32-bit integers: sums and products wrap, quotients are cut towards zero. Throws when the divisor is zero.
-    private func integer(_ function: Binary, _ a: Double, _ b: Double) throws -> Double {
-        let (a, b) = (Int64(a), Int64(b))
-        switch function {
-        case .add: return Double(Int32(truncatingIfNeeded: a + b))
-        case .subtract: return Double(Int32(truncatingIfNeeded: a - b))
-        case .multiply: return Double(Int32(truncatingIfNeeded: a * b))
-        case .divide:
-            guard b != 0 else {
-                throw SwiftletError.invalidArgument(name: node.name, reason: "divides an integer by zero", remedy: "Give another divisor.")
-            }
-            return Double(Int32(truncatingIfNeeded: a / b))
-        default:
-            throw SwiftletError.unsupported(file: "reference", place: node.name, reason: "has no definition of \(node.op)", remedy: "Add one.")
-        }
-    }
-}
-
-extension ReferenceTensor {
-    /// Elements to step along each axis of `shape`, which this tensor's shape broadcasts to: 0 where it is repeated.
-    fileprivate func strides(over shape: [Int]) -> [Int] {
-        var strides = [Int](repeating: 0, count: shape.count)
-        var stride = 1
-        for (axis, length) in self.shape.enumerated().reversed() {
-            if length != 1 { strides[axis + shape.count - self.shape.count] = stride }
-            stride *= length
-        }
-        return strides
     }
 }
 
@@ -196,7 +147,7 @@ extension Binary {
         case .minimum: a.isNaN || b.isNaN ? .nan : Swift.min(a, b)
         case .maximum: a.isNaN || b.isNaN ? .nan : Swift.max(a, b)
         case .power: pow(a, b)
-        case .modulo: a - (a / b).rounded(.down) * b
+        case .modulo: floorRemainder(a, b)
         case .remainder: fmod(a, b)
         case .parametricRelu: a >= 0 ? a : a * b
         case .equal: a == b ? 1 : 0
@@ -208,5 +159,11 @@ extension Binary {
         // Of integers alone.
         case .shiftLeft, .shiftRight: .nan
         }
+    }
+
+    /// The exact remainder, moved to the divisor's sign.
+    private func floorRemainder(_ a: Double, _ b: Double) -> Double {
+        let rest = fmod(a, b)
+        return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest
     }
 }

@@ -8,14 +8,6 @@ struct ReferenceTensor {
     /// Row-major; nil only when there are no bytes.
     let bytes: UnsafeMutableRawPointer?
 
-    /// Whether values of this element type can be stored.
-    static func storesElements(of element: DType) -> Bool {
-        switch element {
-        case .f64, .f32, .f16, .bf16, .i32: true
-        default: false
-        }
-    }
-
     /// Whether a cache in this format can be stored.
     static func storesCache(in format: WeightFormat) -> Bool {
         switch format {
@@ -42,9 +34,14 @@ struct ReferenceTensor {
         guard let bytes, count > 0 else { return [] }
         switch format {
         case .dense(.f64): return (start..<start + count).map { bytes.loadUnaligned(fromByteOffset: $0 * 8, as: Double.self) }
+        case .dense(.f32): return (start..<start + count).map { Double(bytes.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self)) }
         // Not by way of f32, which does not hold every index.
+        case .dense(.i64): return (start..<start + count).map { Double(bytes.loadUnaligned(fromByteOffset: $0 * 8, as: Int64.self)) }
+        case .dense(.u64): return (start..<start + count).map { Double(bytes.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self)) }
         case .dense(.i32): return (start..<start + count).map { Double(bytes.loadUnaligned(fromByteOffset: $0 * 4, as: Int32.self)) }
-        default: break
+        case .dense(.u32): return (start..<start + count).map { Double(bytes.loadUnaligned(fromByteOffset: $0 * 4, as: UInt32.self)) }
+        // All others fit into f32.
+        case .dense, .block: break
         }
         guard let offset = format.rowBytes(elements: start), let size = format.rowBytes(elements: count) else {
             throw SwiftletError.invalidArgument(
@@ -73,17 +70,28 @@ struct ReferenceTensor {
     /// Replaces all elements, rounding each to the format.
     func store(_ values: [Double]) throws { try store(values, at: 0) }
 
-    /// Replaces the elements from `start` on, rounding to nearest, ties to even. Half types round what f32 holds.
-    func store(_ values: [Double], at start: Int) throws {
+    /// Replaces the elements from `start` on, each rounded once to nearest, ties to even. Whole numbers are cut towards zero and wrapped; what
+    /// no 64-bit integer holds becomes 0. Bools are whether it is not 0. Floats of a byte or less keep to their range when they saturate.
+    func store(_ values: [Double], at start: Int, saturates: Bool = true) throws {
         guard let bytes else { return }
         switch format {
         case .dense(.f64): write(values, to: bytes, start) { $0 }
         case .dense(.f32): write(values, to: bytes, start) { Float($0) }
-        case .dense(.f16): write(values, to: bytes, start) { ck_float_to_half(Float($0)) }
-        case .dense(.bf16): write(values, to: bytes, start) { ck_float_to_bfloat(Float($0)) }
-        case .dense(.i32): write(values, to: bytes, start) { Int32(truncatingIfNeeded: Int64($0)) }
+        case .dense(.f16): write(values, to: bytes, start) { ck_float_to_half(Float(oddlyRounding: $0)) }
+        case .dense(.bf16): write(values, to: bytes, start) { ck_float_to_bfloat(Float(oddlyRounding: $0)) }
+        case .dense(.i64), .dense(.u64): write(values, to: bytes, start) { Int64(wrapping: $0) }
+        case .dense(.i32), .dense(.u32): write(values, to: bytes, start) { Int32(truncatingIfNeeded: Int64(wrapping: $0)) }
+        case .dense(.i16), .dense(.u16): write(values, to: bytes, start) { Int16(truncatingIfNeeded: Int64(wrapping: $0)) }
+        case .dense(.i8), .dense(.u8): write(values, to: bytes, start) { Int8(truncatingIfNeeded: Int64(wrapping: $0)) }
+        case .dense(.i4): write(values, to: bytes, start) { (Int8(truncatingIfNeeded: Int64(wrapping: $0)) << 4) >> 4 }
+        case .dense(.i2): write(values, to: bytes, start) { (Int8(truncatingIfNeeded: Int64(wrapping: $0)) << 6) >> 6 }
+        case .dense(.u4): write(values, to: bytes, start) { UInt8(truncatingIfNeeded: Int64(wrapping: $0)) & 15 }
+        case .dense(.u2): write(values, to: bytes, start) { UInt8(truncatingIfNeeded: Int64(wrapping: $0)) & 3 }
+        case .dense(.bool): write(values, to: bytes, start) { $0 == 0 ? 0 : 1 as UInt8 }
+        case .dense(.f8e4m3fn), .dense(.f8e4m3fnuz), .dense(.f8e5m2), .dense(.f8e5m2fnuz), .dense(.f8e8m0), .dense(.f4e2m1):
+            if let narrow = NarrowFloat(element) { write(values, to: bytes, start) { narrow.bits(of: $0, saturates: saturates) } }
         case .block(.q8_0): storeQ8(values, to: bytes + start / 32 * 34)
-        case .dense, .block:
+        case .block:
             throw SwiftletError.unsupported(
                 file: "reference", place: "\(format)", reason: "results are not stored in this format", remedy: "Convert to f32 first.")
         }
