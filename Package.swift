@@ -63,6 +63,11 @@ let package = Package(
             name: "swiftlet-cli",
             dependencies: ["SwiftletMeasure", "SwiftletKernelCases", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
 
+        // The published operator tests of ONNX.
+        .executableTarget(
+            name: "onnx-conformance",
+            dependencies: ["SwiftletNetwork", "SwiftletFormats", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+
         // The token loop under a counter of allocations and reference counts. A program of its own, because the counter takes the place of malloc.
         .target(name: "AllocationCounter"),
         .executableTarget(

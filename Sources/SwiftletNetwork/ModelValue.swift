@@ -1,5 +1,5 @@
 // What goes into a model by name and comes out of it.
-import SwiftletGraph
+@_exported import SwiftletTensor
 
 /// An input or output of a model.
 public indirect enum ModelValue: Sendable {
