@@ -5,6 +5,7 @@
 #include "ckernels/attention.h"
 #include "ckernels/blocks.h"
 #include "ckernels/checksum.h"
+#include "ckernels/conv.h"
 #include "ckernels/isa.h"
 #include "ckernels/linear.h"
 #include "ckernels/panels.h"

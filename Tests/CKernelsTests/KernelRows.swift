@@ -56,7 +56,10 @@ struct RowReference: Sendable, CustomTestStringConvertible {
     static let attentionTwins = (0..<ck_attention_twin_count()).compactMap { index in
         ck_attention_twin_at(index).map { RowReference(.twins, index, $0.pointee.name, $0.pointee.isa) }
     }
-    static let tables = [linear, quantizers, vectorSets, attention]
+    static let convolution = (0..<ck_conv_set_count()).compactMap { index in
+        ck_conv_set_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) }
+    }
+    static let tables = [linear, quantizers, vectorSets, attention, convolution]
     static let twins = [linearTwins, attentionTwins]
 
     /// The row, of the table its list is made from.
@@ -71,6 +74,7 @@ struct RowReference: Sendable, CustomTestStringConvertible {
         table == .portable ? PortableKernels.quantizers[index] : try #require(ck_quantize_row_at(index)).pointee
     }
     func vectorSet() throws -> ck_vector_set { table == .portable ? PortableKernels.vector : try #require(ck_vector_set_at(index)).pointee }
+    func convolutionSet() throws -> ck_conv_set { try #require(ck_conv_set_at(index)).pointee }
     func attentionRow() throws -> ck_attention_row {
         switch table {
         case .c: try #require(ck_attention_row_at(index)).pointee

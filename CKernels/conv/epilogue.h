@@ -1,0 +1,91 @@
+// What happens to a sum before it is stored (ck_conv_epilogue), over the vector vocabulary (isa/simd.h).
+//
+// Activations of a few instructions are applied in the registers of a tile; the others in memory, by one function for all tiles, because their
+// code is long. Included inside an instruction set's target region, after its simd header and vector/math.h.
+
+/// Whether the activation is one of a few instructions, which `conv_activate` knows.
+CK_INLINE bool conv_is_short(ck_conv_activation activation) { return activation <= CK_CONV_HARD_SWISH; }
+
+CK_INLINE vf conv_activate(vf x, ck_conv_activation activation, vf alpha, vf beta) {
+    // The order of operands keeps NaNs.
+    switch (activation) {
+    case CK_CONV_RELU: return v_max(v_set(0), x);
+    case CK_CONV_CLIP: return v_min(beta, v_max(alpha, x));
+    case CK_CONV_LEAKY_RELU: return v_select(x < v_set(0), alpha * x, x);
+    case CK_CONV_HARD_SIGMOID: return v_min(v_set(1), v_max(v_set(0), v_fma(alpha, x, beta)));
+    case CK_CONV_HARD_SWISH: return x * v_min(v_set(1), v_max(v_set(0), v_fma(v_set(1.0f / 6), x, v_set(0.5f))));
+    case CK_CONV_SIGMOID: return v_sigmoid(x);
+    case CK_CONV_SILU: return v_silu(x);
+    case CK_CONV_TANH: return v_tanh(x);
+    case CK_CONV_GELU: return v_gelu(x);
+    case CK_CONV_GELU_TANH: return v_gelu_tanh(x);
+    default: return x;
+    }
+}
+
+CK_INLINE vf conv_load(const float *p, int64_t n) { return n == lanes ? v_load(p) : v_load_n(p, n); }
+CK_INLINE void conv_store(float *p, vf x, int64_t n) {
+    if (n == lanes) v_store(p, x);
+    else v_store_n(p, x, n);
+}
+
+/// A vector from the sum without its bias to what is stored; `channel` and the first n lanes are those of the output, `residual` points at them.
+CK_INLINE vf conv_finish_vector(const ck_conv_epilogue *e, ck_conv_activation activation, vf x, int64_t channel, const float *residual, int64_t n) {
+    const vf added = residual ? conv_load(residual, n) : (vf){0};
+    if (residual && e->residual_first) x += added;
+    x = conv_activate(x, activation, v_set(e->alpha), v_set(e->beta));
+    if (e->factor) x *= conv_load(e->factor + channel, n);
+    if (e->offset) x += conv_load(e->offset + channel, n);
+    if (residual && !e->residual_first) x += added;
+    return x;
+}
+
+CK_INLINE const float *conv_residual(const ck_conv_epilogue *e, int64_t pixel, int64_t channel) {
+    return e->residual ? e->residual + pixel * e->residual_pixel_stride + channel : 0;
+}
+
+CK_INLINE void finish_block_with(
+    const ck_conv_args *args, ck_conv_activation activation, const float *sums, int64_t stride, int64_t pixel, int64_t pixels, int64_t channel,
+    int64_t channels
+) {
+    const ck_conv_epilogue *e = &args->epilogue;
+    for (int64_t m = 0; m < pixels; m++) {
+        float *output = args->output + (pixel + m) * args->output_pixel_stride + channel;
+        const float *residual = conv_residual(e, pixel + m, channel);
+        for (int64_t i = 0; i < channels; i += lanes) {
+            const int64_t n = channels - i < lanes ? channels - i : lanes;
+            const vf x = v_load(sums + m * stride + i);
+            conv_store(output + i, conv_finish_vector(e, activation, x, channel + i, residual ? residual + i : 0, n), n);
+        }
+    }
+}
+
+/// Finishes sums in memory, [pixels][stride] with whole vectors to read, and stores them as `channels` channels from `channel` on of neighbouring
+/// output pixels.
+static __attribute__((noinline)) void conv_finish_block(
+    const ck_conv_args *args, const float *sums, int64_t stride, int64_t pixel, int64_t pixels, int64_t channel, int64_t channels
+) {
+    switch (args->epilogue.activation) {
+#define CK_FINISH(kind) \
+    case kind: finish_block_with(args, kind, sums, stride, pixel, pixels, channel, channels); return;
+        CK_FINISH(CK_CONV_RELU)
+        CK_FINISH(CK_CONV_CLIP)
+        CK_FINISH(CK_CONV_LEAKY_RELU)
+        CK_FINISH(CK_CONV_HARD_SIGMOID)
+        CK_FINISH(CK_CONV_HARD_SWISH)
+        CK_FINISH(CK_CONV_SIGMOID)
+        CK_FINISH(CK_CONV_SILU)
+        CK_FINISH(CK_CONV_TANH)
+        CK_FINISH(CK_CONV_GELU)
+        CK_FINISH(CK_CONV_GELU_TANH)
+#undef CK_FINISH
+    default: finish_block_with(args, CK_CONV_IDENTITY, sums, stride, pixel, pixels, channel, channels); return;
+    }
+}
+
+/// The panel after the last one of the call, and the channel after the last one.
+CK_INLINE int64_t conv_end_panel(const ck_conv_args *args) { return args->first_panel + args->panel_count; }
+CK_INLINE int64_t conv_end_channel(const ck_conv_args *args) {
+    const int64_t end = conv_end_panel(args) * CK_CONV_PANEL;
+    return end < args->shape.output_channels ? end : args->shape.output_channels;
+}

@@ -1,0 +1,114 @@
+/// Convolution and pooling of images, f32, channels last.
+///
+/// An image is [height][width][channels], channels next to each other; the distance between pixels is an argument, so that a call can read or
+/// write a slice of the channels of a wider image (a concatenation then costs nothing). A batch is one call after another, and so are the groups
+/// of a grouped convolution: each is a dense convolution between two slices.
+///
+/// Output channels come in panels of CK_CONV_PANEL (16). A call computes a range of the output pixels, counted along the rows (pixel y · output_width + x),
+/// times a range of panels; calls on ranges that do not overlap may run at the same time, and give the same bits as one call on all of them.
+/// Cut pixels at multiples of the set's `pixel_tile`, or where there are few pixels and many channels cut panels, at multiples of `panel_tile`.
+///
+/// Weights are packed once: panel p is [kernel_height][kernel_width][input_channels][16] floats, channels beyond the last are zeros. For the
+/// depthwise convolution (one input channel for each output channel) input_channels is 1, for all else it is the input channels of the group.
+///
+/// Output size, as everywhere: output = (input + pads before + pads after − dilation · (kernel − 1) − 1) / stride + 1, rounded down (or up:
+/// ceil mode). Kernels compute the pixels they are asked for; what lies outside the input counts as zero and is neither read nor multiplied
+/// where that matters (an average without padding, a maximum).
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CK_CONV_PANEL = 16 };  ///< output channels of a panel
+
+typedef enum ck_conv_activation {
+    CK_CONV_IDENTITY = 0,
+    CK_CONV_RELU,
+    CK_CONV_CLIP,          ///< min(max(x, alpha), beta)
+    CK_CONV_LEAKY_RELU,    ///< x < 0 ? alpha · x : x
+    CK_CONV_HARD_SIGMOID,  ///< min(max(alpha · x + beta, 0), 1)
+    CK_CONV_HARD_SWISH,    ///< x · min(max(x / 6 + 1/2, 0), 1)
+    CK_CONV_SIGMOID,
+    CK_CONV_SILU,
+    CK_CONV_TANH,
+    CK_CONV_GELU,          ///< with erf
+    CK_CONV_GELU_TANH,     ///< with tanh
+    CK_CONV_ACTIVATION_COUNT,
+} ck_conv_activation;
+
+/// What happens to a sum before it is stored:
+///     y = sum + bias;  y += residual (if residual_first);  y = activation(y);  y = factor · y + offset;  y += residual (if not residual_first)
+/// Pointers may be null: no bias, factor 1, offset 0, no residual. A zeroed struct does nothing. NaNs stay NaNs.
+typedef struct ck_conv_epilogue {
+    const float *bias;    ///< [output_channels]
+    const float *factor;  ///< [output_channels]
+    const float *offset;  ///< [output_channels]
+    /// An image of the output's size, `residual_pixel_stride` elements between pixels. It may be the output itself, pixel on pixel.
+    const float *residual;
+    int64_t residual_pixel_stride;
+    bool residual_first;
+    ck_conv_activation activation;
+    float alpha, beta;  ///< parameters of the activation
+} ck_conv_epilogue;
+
+/// All in pixels; every size, stride and dilation at least 1. Pads may be negative (the input is cropped) or beyond the kernel.
+typedef struct ck_conv_shape {
+    int64_t input_height, input_width;
+    int64_t output_height, output_width;
+    int64_t kernel_height, kernel_width;
+    int64_t stride_height, stride_width;
+    int64_t dilation_height, dilation_width;
+    int64_t pad_top, pad_left;
+    int64_t pad_bottom, pad_right;  ///< only the average with `average_counts_padding` looks at these
+    int64_t input_channels;   ///< of the group; the dense convolution alone looks at it
+    int64_t output_channels;  ///< of the group
+} ck_conv_shape;
+
+/// All pointers are those of pixel 0 and channel 0 of the group, whatever the range. Floats of any alignment; panels best 64-byte aligned.
+typedef struct ck_conv_args {
+    ck_conv_shape shape;
+    const float *input;
+    int64_t input_pixel_stride;   ///< elements between pixels: the channels of the whole image
+    const float *panels;          ///< what `ck_conv_pack` wrote; null for pooling
+    float *output;                ///< does not overlap the input
+    int64_t output_pixel_stride;
+    ck_conv_epilogue epilogue;
+    int64_t first_pixel, pixel_count;  ///< output pixels to compute
+    int64_t first_panel, panel_count;  ///< 16-channel panels to compute; nothing is written beyond output_channels
+    bool average_counts_padding;  ///< average pooling: pads count as zeros in the divisor (ONNX count_include_pad)
+} ck_conv_args;
+
+typedef void (*ck_conv_function)(const ck_conv_args *args);
+
+/// A complete set of kernels for one instruction set. The scalar set is plain C and the specification; sums of the others are within
+/// 2·eps·(k + 1)·max|x|·max|w| of it (k = products of a sum), and activations within what ckernels/vector.h says.
+typedef struct ck_conv_set {
+    const char *name;
+    uint32_t isa;        ///< instruction sets needed (ck_isa bits)
+    int64_t pixel_tile;  ///< pixels of one register tile of the dense convolution
+    int64_t panel_tile;  ///< panels of one register tile of the dense convolution
+    ck_conv_function dense;         ///< every output channel sums over all input channels (of the group)
+    ck_conv_function depthwise;     ///< output channel c sums over input channel c
+    ck_conv_function max_pool;      ///< NaNs are passed over; a window without any number in it gives −∞
+    ck_conv_function average_pool;  ///< a window without any pixel gives 0. The global average is a kernel of the input's size.
+} ck_conv_set;
+
+/// The sets, best first, scalar last.
+size_t ck_conv_set_count(void);
+const ck_conv_set *ck_conv_set_at(size_t index);
+/// The best set within `isa_mask`; the scalar set when nothing else fits, never null.
+const ck_conv_set *ck_conv_find(uint32_t isa_mask);
+
+/// Weights of one group as a file holds them: element (output, input, tap) at output · output_stride + input · input_stride + tap · tap_stride,
+/// tap = ky · kernel_width + kx. ONNX Conv [output][input][ky][kx] has the strides inputs · taps, taps, 1.
+typedef struct ck_conv_weights {
+    const float *values;
+    int64_t output_channels, input_channels, taps;
+    int64_t output_stride, input_stride, tap_stride;
+} ck_conv_weights;
+
+/// Bytes of the packed weights of a group, a multiple of 64.
+size_t ck_conv_packed_bytes(int64_t output_channels, int64_t input_channels, int64_t taps);
+/// Packs the weights of a group into `panels`, 64-byte aligned memory of `ck_conv_packed_bytes`.
+void ck_conv_pack(const ck_conv_weights *weights, float *panels);

@@ -1,0 +1,399 @@
+// Convolution and pooling of every set: against a naive sum in Double over ONNX's own layouts, and against the scalar set, whose results the
+// others must give within the tolerance of the header.
+import CKernels
+import Foundation
+import TestSupport
+import Testing
+
+/// What a kernel of a set does.
+enum ImageOperation: String, CaseIterable, Sendable {
+    case dense, depthwise, maxPool, averagePool
+
+    func function(of set: ck_conv_set) -> ck_conv_function? {
+        switch self {
+        case .dense: set.dense
+        case .depthwise: set.depthwise
+        case .maxPool: set.max_pool
+        case .averagePool: set.average_pool
+        }
+    }
+
+    var isPool: Bool { self == .maxPool || self == .averagePool }
+}
+
+/// Sizes of one convolution; the output's follow as ONNX says.
+struct Window: CustomStringConvertible {
+    var input = (height: 6, width: 9), kernel = (height: 3, width: 3), stride = (height: 1, width: 1), dilation = (height: 1, width: 1)
+    /// Top, left, bottom, right.
+    var pads = (1, 1, 1, 1)
+    /// Rounds the output size up, as pooling may.
+    var ceil = false
+
+    private func size(_ input: Int, _ pads: Int, _ kernel: Int, _ stride: Int, _ dilation: Int) -> Int {
+        let span = input + pads - dilation * (kernel - 1) - 1
+        return span < 0 ? 0 : (ceil ? (span + stride - 1) / stride : span / stride) + 1
+    }
+    var output: (height: Int, width: Int) {
+        (
+            size(input.height, pads.0 + pads.2, kernel.height, stride.height, dilation.height),
+            size(input.width, pads.1 + pads.3, kernel.width, stride.width, dilation.width)
+        )
+    }
+    var pixels: Int { output.height * output.width }
+    var taps: Int { kernel.height * kernel.width }
+    var description: String {
+        "\(input) kernel \(kernel) stride \(stride) dilation \(dilation) pads \(pads)\(ceil ? " ceil" : "")"
+    }
+
+    func shape(inputs: Int, outputs: Int) -> ck_conv_shape {
+        ck_conv_shape(
+            input_height: Int64(input.height), input_width: Int64(input.width), output_height: Int64(output.height), output_width: Int64(output.width),
+            kernel_height: Int64(kernel.height), kernel_width: Int64(kernel.width), stride_height: Int64(stride.height), stride_width: Int64(stride.width),
+            dilation_height: Int64(dilation.height), dilation_width: Int64(dilation.width), pad_top: Int64(pads.0), pad_left: Int64(pads.1),
+            pad_bottom: Int64(pads.2), pad_right: Int64(pads.3), input_channels: Int64(inputs), output_channels: Int64(outputs))
+    }
+
+    /// The input position under a tap, nil outside.
+    func position(_ pixel: Int, _ ky: Int, _ kx: Int) -> Int? {
+        let y = pixel / output.width * stride.height - pads.0 + ky * dilation.height
+        let x = pixel % output.width * stride.width - pads.1 + kx * dilation.width
+        return (0..<input.height).contains(y) && (0..<input.width).contains(x) ? y * input.width + x : nil
+    }
+
+    /// Whether a tap is within the padded input: ceil mode goes beyond it.
+    func isPadded(_ pixel: Int, _ ky: Int, _ kx: Int) -> Bool {
+        pixel / output.width * stride.height + ky * dilation.height < pads.0 + input.height + pads.2
+            && pixel % output.width * stride.width + kx * dilation.width < pads.1 + input.width + pads.3
+    }
+}
+
+/// The epilogue's parts in Swift's terms.
+struct Finish {
+    var bias = false, factor = false, offset = false
+    var residual: Residual?
+    var activation = CK_CONV_IDENTITY
+    var alpha: Float = 0, beta: Float = 0
+
+    enum Residual { case first, last, inPlace }
+
+    func activate(_ x: Double) -> Double {
+        switch activation {
+        case CK_CONV_RELU: max(x, 0)
+        case CK_CONV_CLIP: min(max(x, Double(alpha)), Double(beta))
+        case CK_CONV_LEAKY_RELU: x < 0 ? Double(alpha) * x : x
+        case CK_CONV_HARD_SIGMOID: min(max(Double(alpha) * x + Double(beta), 0), 1)
+        case CK_CONV_HARD_SWISH: x * min(max(x / 6 + 0.5, 0), 1)
+        case CK_CONV_SIGMOID: 1 / (1 + exp(-x))
+        case CK_CONV_SILU: x / (1 + exp(-x))
+        case CK_CONV_TANH: tanh(x)
+        case CK_CONV_GELU: 0.5 * x * erfc(-x / 2.0.squareRoot())
+        case CK_CONV_GELU_TANH: 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+        default: x
+        }
+    }
+}
+
+private let guardValue: Float = 12345.678
+
+/// One layer with its data: memory is exactly as long as a kernel may read, and the output stands between guards.
+struct ImageLayer {
+    let operation: ImageOperation, window: Window, inputs: Int, outputs: Int
+    let inputStride: Int, outputStride: Int
+    var input: [Float]
+    let weights: [Float], panels: [Float]
+    let bias: [Float], factor: [Float], offset: [Float], residual: [Float]
+    let finish: Finish
+    let countsPadding: Bool
+
+    init(
+        _ operation: ImageOperation, _ window: Window, inputs: Int? = nil, outputs: Int, widerBy: Int = 0, finish: Finish = Finish(),
+        countsPadding: Bool = false
+    ) {
+        self.operation = operation
+        self.window = window
+        self.outputs = outputs
+        self.inputs = operation == .dense ? inputs ?? outputs : outputs
+        self.finish = finish
+        self.countsPadding = countsPadding
+        inputStride = self.inputs + widerBy
+        outputStride = outputs + 2 * widerBy
+        var random = SeededGenerator(seed: UInt64(outputs * 31 + self.inputs * 7 + window.pixels))
+        input = random.floats((window.input.height * window.input.width - 1) * inputStride + self.inputs)
+        let products = operation == .dense ? self.inputs : 1
+        weights = operation.isPool ? [] : random.floats(outputs * products * window.taps)
+        bias = random.floats(outputs)
+        factor = random.floats(outputs)
+        offset = random.floats(outputs)
+        residual = random.floats(max(0, (window.pixels - 1) * outputStride + outputs))
+        var panels = [Float](repeating: .nan, count: ck_conv_packed_bytes(Int64(outputs), Int64(products), Int64(window.taps)) / 4)
+        if !operation.isPool {
+            weights.withUnsafeBufferPointer { values in
+                var file = ck_conv_weights(
+                    values: values.baseAddress, output_channels: Int64(outputs), input_channels: Int64(products), taps: Int64(window.taps),
+                    output_stride: Int64(products * window.taps), input_stride: Int64(window.taps), tap_stride: 1)
+                ck_conv_pack(&file, &panels)
+            }
+        }
+        self.panels = panels
+    }
+
+    /// The output [pixels, outputs] of a kernel over ranges of pixels and of panels; what was not computed must still be a guard.
+    func run(_ set: ck_conv_set, pixels: Range<Int>? = nil, panels range: Range<Int>? = nil) throws -> [Float] {
+        let function = try #require(operation.function(of: set))
+        let pixels = pixels ?? 0..<window.pixels, range = range ?? 0..<(outputs + 15) / 16
+        let margin = 19
+        var memory = [Float](repeating: guardValue, count: residual.count + 2 * margin)
+        if finish.residual == .inPlace { memory.replaceSubrange(margin..<margin + residual.count, with: residual) }
+        memory.withUnsafeMutableBufferPointer { memory in
+            // Swift arrays are 16-byte aligned, so an odd margin leaves the output unaligned.
+            let output = memory.baseAddress.map { $0 + margin }
+            input.withUnsafeBufferPointer { input in
+                panels.withUnsafeBufferPointer { panels in
+                    bias.withUnsafeBufferPointer { bias in
+                        factor.withUnsafeBufferPointer { factor in
+                            offset.withUnsafeBufferPointer { offset in
+                                residual.withUnsafeBufferPointer { residual in
+                                    let added = finish.residual.map { $0 == .inPlace ? UnsafePointer(output) : residual.baseAddress } ?? nil
+                                    var args = ck_conv_args(
+                                        shape: window.shape(inputs: inputs, outputs: outputs), input: input.baseAddress,
+                                        input_pixel_stride: Int64(inputStride), panels: operation.isPool ? nil : panels.baseAddress, output: output,
+                                        output_pixel_stride: Int64(outputStride),
+                                        epilogue: ck_conv_epilogue(
+                                            bias: finish.bias ? bias.baseAddress : nil, factor: finish.factor ? factor.baseAddress : nil,
+                                            offset: finish.offset ? offset.baseAddress : nil, residual: added,
+                                            residual_pixel_stride: Int64(outputStride), residual_first: finish.residual == .first,
+                                            activation: finish.activation, alpha: finish.alpha, beta: finish.beta),
+                                        first_pixel: Int64(pixels.lowerBound), pixel_count: Int64(pixels.count), first_panel: Int64(range.lowerBound),
+                                        panel_count: Int64(range.count), average_counts_padding: countsPadding)
+                                    function(&args)
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        var result: [Float] = []
+        var overwritten = 0
+        for (index, value) in memory.enumerated() {
+            let at = index - margin, pixel = at >= 0 ? at / outputStride : -1, channel = at >= 0 ? at % outputStride : -1
+            if pixels.contains(pixel), channel < outputs, range.contains(channel / 16) {
+                result.append(value)
+            } else {
+                let before = finish.residual == .inPlace && residual.indices.contains(at) ? residual[at] : guardValue
+                if value != before { overwritten += 1 }
+            }
+        }
+        try #require(overwritten == 0, "\(overwritten) guards overwritten")
+        return result
+    }
+
+    /// The output in Double, and the sum of the magnitudes that errors are measured against.
+    func naive() -> [(value: Double, scale: Double)] {
+        (0..<window.pixels).flatMap { pixel in (0..<outputs).map { value(pixel, $0) } }
+    }
+
+    private func value(_ pixel: Int, _ channel: Int) -> (Double, Double) {
+        var sum = operation == .maxPool ? -Double.infinity : 0, scale = 0.0, inside = 0, padded = 0
+        for ky in 0..<window.kernel.height {
+            for kx in 0..<window.kernel.width {
+                padded += window.isPadded(pixel, ky, kx) ? 1 : 0
+                guard let position = window.position(pixel, ky, kx) else { continue }
+                inside += 1
+                let tap = ky * window.kernel.width + kx, at = position * inputStride
+                switch operation {
+                case .dense:
+                    for i in 0..<inputs {
+                        let product = Double(input[at + i]) * Double(weights[(channel * inputs + i) * window.taps + tap])
+                        sum += product
+                        scale += abs(product)
+                    }
+                case .depthwise:
+                    let product = Double(input[at + channel]) * Double(weights[channel * window.taps + tap])
+                    sum += product
+                    scale += abs(product)
+                case .maxPool: sum = max(sum, Double(input[at + channel]))
+                case .averagePool:
+                    sum += Double(input[at + channel])
+                    scale += abs(Double(input[at + channel]))
+                }
+            }
+        }
+        if operation == .averagePool {
+            let count = countsPadding ? padded : inside
+            sum = count > 0 ? sum / Double(count) : 0
+        }
+        let added = finish.residual == nil ? 0 : Double(residual[pixel * outputStride + channel])
+        sum += finish.bias ? Double(bias[channel]) : 0
+        if finish.residual == .first { sum += added }
+        sum = finish.activate(sum)
+        if finish.factor { sum *= Double(factor[channel]) }
+        if finish.offset { sum += Double(offset[channel]) }
+        if finish.residual != nil, finish.residual != .first { sum += added }
+        return (sum, scale + 3)
+    }
+
+    /// The largest error of a result over what rounding explains: half an ulp a product and a few for the epilogue.
+    func worst(_ result: [Float], _ expected: [(value: Double, scale: Double)]) -> Double {
+        let products = Double(window.taps * (operation == .dense ? inputs : 1))
+        return zip(result, expected).map { actual, expected in
+            if Double(actual) == expected.value { return 0 }
+            let error = abs(Double(actual) - expected.value)
+            return error.isNaN ? .infinity : error / (0x1p-23 * (products + 8) * expected.scale)
+        }.max() ?? 0
+    }
+}
+
+private func set(_ reference: RowReference) throws -> ck_conv_set { try reference.convolutionSet() }
+
+/// Kernels, strides, dilations and pads: those with bodies of their own, others, and windows that reach far outside.
+private let windows: [Window] = [
+    Window(kernel: (1, 1), pads: (0, 0, 0, 0)),
+    Window(kernel: (1, 1), stride: (2, 2), pads: (0, 0, 0, 0)),
+    Window(),
+    Window(input: (7, 23), stride: (2, 2), pads: (0, 0, 1, 1)),
+    Window(input: (7, 31), kernel: (5, 5), pads: (2, 2, 2, 2)),
+    Window(input: (9, 33), kernel: (5, 5), stride: (2, 2), pads: (1, 1, 2, 2)),
+    Window(input: (5, 12), kernel: (3, 5), stride: (1, 2), pads: (0, 2, 2, 1)),
+    Window(input: (8, 8), kernel: (2, 4), stride: (3, 3), pads: (1, 0, 0, 2)),
+    Window(input: (11, 10), kernel: (3, 3), dilation: (2, 3), pads: (2, 3, 2, 3)),
+    Window(input: (2, 3), kernel: (5, 5), pads: (2, 2, 2, 2)),
+    Window(input: (3, 2), kernel: (7, 7), stride: (2, 1), pads: (3, 6, 3, 6)),
+    Window(input: (1, 40), kernel: (1, 3), pads: (0, 1, 0, 1)),
+    Window(input: (6, 6), kernel: (3, 3), pads: (-1, -2, 0, 1)),
+    Window(input: (1, 1), kernel: (1, 1), pads: (0, 0, 0, 0)),
+]
+
+@Suite struct ConvolutionTests {
+    @Test(arguments: RowReference.convolution.runnable) func everyWindowMatchesDouble(reference: RowReference) throws {
+        let set = try set(reference)
+        for operation in ImageOperation.allCases {
+            for window in windows {
+                for (inputs, outputs, wider) in [(1, 1, 0), (3, 16, 0), (3, 17, 1), (16, 33, 0), (19, 40, 5), (8, 24, 0)] {
+                    let layer = ImageLayer(operation, window, inputs: inputs, outputs: outputs, widerBy: wider)
+                    #expect(layer.worst(try layer.run(set), layer.naive()) <= 1, "\(operation) \(inputs) to \(outputs) \(window)")
+                }
+            }
+        }
+    }
+
+    /// Every number of channels and of pixels about the edges of vectors and tiles.
+    @Test(arguments: RowReference.convolution.runnable) func everyTailMatchesDouble(reference: RowReference) throws {
+        let set = try set(reference)
+        let tile = Int(set.pixel_tile), channels = [1, 3, 4, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33, 48, 50, 64, 65]
+        for outputs in channels {
+            for pixels in Array(1...17) + [tile - 1, tile, tile + 1, 2 * tile - 1, 2 * tile + 1] where pixels > 0 {
+                let row = Window(input: (1, pixels), kernel: (1, 1), pads: (0, 0, 0, 0))
+                let layers = [
+                    ImageLayer(.dense, row, inputs: 5, outputs: outputs),
+                    ImageLayer(.dense, Window(input: (1, pixels)), inputs: 9, outputs: outputs),
+                    ImageLayer(.depthwise, Window(input: (2, pixels)), outputs: outputs),
+                    ImageLayer(.depthwise, Window(input: (2, 2 * pixels), kernel: (3, 5), stride: (1, 2), pads: (1, 2, 1, 1)), outputs: outputs),
+                ]
+                for layer in layers {
+                    #expect(layer.worst(try layer.run(set), layer.naive()) <= 1, "\(layer.operation) to \(outputs), \(layer.window)")
+                }
+            }
+        }
+    }
+
+    @Test(arguments: RowReference.convolution.runnable) func everyEpilogueMatchesDouble(reference: RowReference) throws {
+        let set = try set(reference)
+        for code in 0..<CK_CONV_ACTIVATION_COUNT.rawValue {
+            for (residual, scaled) in [(nil, false), (.first, true), (.last, true), (.inPlace, false), (.first, false), (.last, false), (nil, true)]
+                as [(Finish.Residual?, Bool)]
+            {
+                let activation = ck_conv_activation(rawValue: code)
+                let finish = Finish(
+                    bias: code % 2 == 0, factor: scaled, offset: scaled && residual != .last, residual: residual, activation: activation,
+                    alpha: activation == CK_CONV_CLIP ? -0.5 : 0.2, beta: 0.6)
+                for operation in ImageOperation.allCases {
+                    for outputs in [24, 33, 64] {
+                        let layer = ImageLayer(operation, Window(input: (4, 8)), inputs: 5, outputs: outputs, widerBy: 3, finish: finish)
+                        #expect(
+                            layer.worst(try layer.run(set), layer.naive()) <= 1,
+                            "\(operation) to \(outputs), activation \(code), residual \(String(describing: residual)), scaled \(scaled)")
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ranges of pixels and of panels write what they say and nothing else, with the bits of the whole.
+    @Test(arguments: RowReference.convolution.runnable) func rangesGiveTheBitsOfTheWhole(reference: RowReference) throws {
+        let set = try set(reference)
+        let window = Window(input: (5, 19), kernel: (3, 3))
+        for operation in ImageOperation.allCases {
+            let layer = ImageLayer(operation, window, inputs: 20, outputs: 72, widerBy: 1, finish: Finish(bias: true, activation: CK_CONV_SILU))
+            let whole = try layer.run(set)
+            for pixels in [0..<0, 0..<1, 3..<40, 17..<95, 94..<95] {
+                for panels in [0..<0, 0..<1, 1..<2, 1..<4, 3..<5, 4..<5] {
+                    let expected = pixels.flatMap { pixel in
+                        panels.flatMap { panel in (panel * 16..<min(72, panel * 16 + 16)).map { whole[pixel * 72 + $0] } }
+                    }
+                    let part = try layer.run(set, pixels: pixels, panels: panels)
+                    #expect(part.map(\.bitPattern) == expected.map(\.bitPattern), "\(operation) pixels \(pixels) panels \(panels)")
+                }
+            }
+        }
+    }
+
+    /// More weights than a block holds, more channels than the row of zeros, long sums.
+    @Test(arguments: RowReference.convolution.runnable) func largeLayersMatchTheScalarSet(reference: RowReference) throws {
+        let set = try set(reference), scalar = try #require(ck_conv_find(0)).pointee
+        let layers = [
+            ImageLayer(.dense, Window(input: (7, 7), kernel: (1, 1), pads: (0, 0, 0, 0)), inputs: 1152, outputs: 320, finish: Finish(bias: true)),
+            ImageLayer(.dense, Window(input: (3, 5)), inputs: 1100, outputs: 24),
+            ImageLayer(.dense, Window(input: (20, 20)), inputs: 96, outputs: 40, finish: Finish(bias: true, activation: CK_CONV_RELU)),
+            ImageLayer(.dense, Window(input: (40, 50), stride: (2, 2)), inputs: 3, outputs: 32),
+            ImageLayer(.depthwise, Window(input: (14, 14), kernel: (5, 5), pads: (2, 2, 2, 2)), outputs: 672),
+            ImageLayer(.averagePool, Window(input: (7, 7), kernel: (7, 7), pads: (0, 0, 0, 0)), outputs: 1280),
+        ]
+        for layer in layers {
+            let expected = try layer.run(scalar).map { (value: Double($0), scale: 3.0 * Double(layer.inputs * layer.window.taps).squareRoot()) }
+            #expect(layer.worst(try layer.run(set), expected) <= 1, "\(layer.operation) \(layer.inputs) to \(layer.outputs) \(layer.window)")
+        }
+    }
+
+    @Test(arguments: RowReference.convolution.runnable) func averagesCountAsONNXDoes(reference: RowReference) throws {
+        let set = try set(reference)
+        for counts in [false, true] {
+            for ceil in [false, true] {
+                for kernel in [2, 3] {
+                    let window = Window(input: (5, 6), kernel: (kernel, kernel), stride: (2, 2), pads: (1, 1, 1, 0), ceil: ceil)
+                    let layer = ImageLayer(.averagePool, window, outputs: 70, countsPadding: counts)
+                    #expect(layer.worst(try layer.run(set), layer.naive()) <= 1, "\(window), counts padding \(counts)")
+                }
+            }
+        }
+        // A window without a pixel of the input: nothing to average, and no largest number.
+        let outside = Window(input: (2, 2), kernel: (1, 1), stride: (1, 1), pads: (0, 1, 0, 0))
+        #expect(try ImageLayer(.averagePool, outside, outputs: 1).run(set)[0] == 0)
+        #expect(try ImageLayer(.maxPool, outside, outputs: 1).run(set)[0] == -.infinity)
+    }
+
+    /// A NaN in the input is in every output that reads it, whatever the activation, and in no other.
+    @Test(arguments: RowReference.convolution.runnable) func notANumberStaysWhereItBelongs(reference: RowReference) throws {
+        let set = try set(reference)
+        for operation in [ImageOperation.dense, .depthwise] {
+            for code in 0..<CK_CONV_ACTIVATION_COUNT.rawValue {
+                let finish = Finish(activation: ck_conv_activation(rawValue: code), alpha: -1, beta: 1)
+                var layer = ImageLayer(operation, Window(input: (1, 12)), inputs: 16, outputs: 16, finish: finish)
+                layer.input[6 * 16 + 2] = .nan
+                let result = try layer.run(set)
+                for pixel in 0..<12 {
+                    for channel in 0..<16 {
+                        let reads = (5...7).contains(pixel) && (operation == .dense || channel == 2)
+                        #expect(result[pixel * 16 + channel].isNaN == reads, "\(operation) activation \(code) pixel \(pixel) channel \(channel)")
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func lookUpHonoursTheMask() throws {
+        #expect(try #require(ck_conv_find(0)).pointee.isa == 0)
+        for mask in [UInt32(CK_ISA_AVX2), machineISA] { #expect(try #require(ck_conv_find(mask)).pointee.isa & ~mask == 0) }
+        #expect(ck_conv_set_at(ck_conv_set_count()) == nil)
+    }
+}
