@@ -43,7 +43,8 @@ def write(value, folder, name):
     kind = value.dtype.name
     if kind in NARROW_TYPES:
         kind, bits = NARROW_TYPES[kind]
-        value = value.view(bits)
+        # The bits above a narrow integer are not its own; files here have its sign in them.
+        value = value.astype(np.int8).view(bits) if kind in ("i4", "i2") else value.view(bits)
     elif kind in NUMPY_TYPES:
         kind = NUMPY_TYPES[kind]
     file = f"{name}.npy"

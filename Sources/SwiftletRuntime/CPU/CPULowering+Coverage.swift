@@ -31,11 +31,12 @@ extension CPULowering {
         case .gatherRows: return operands[0].weight == nil && operands[0].state == nil && isIndexInput(1)
         case .rmsNorm, .layerNorm: return isFloat(0) && (1..<operands.count).allSatisfy(isVector)
         case .softmax: return isFloat(0)
-        case .unary(let function): return isFloat(0) && VectorKernels.has(function)
+        case .unary(let function):
+            return isFloat(0) && (VectorKernels.has(function) || (!function.isTest && operands[0].type.shape.allSatisfy { $0.fixed != nil }))
         case .binary(let function):
-            guard isFloat(0), isFloat(1) || isVector(1), [.add, .subtract, .multiply].contains(function) else { return false }
-            let (a, b) = (operands[0].type.shape, operands[1].type.shape)
-            return a == b || (b.count == 1 && b.first == a.last)
+            func isElements(_ index: Int) -> Bool { operands[index].type.element == .f32 && operands[index].weight.map { $0.format == .dense(.f32) } ?? true }
+            guard isElements(0), isElements(1), !function.isComparison else { return false }
+            return isRowWise(function, operands[0], operands[1]) || operands.allSatisfy { $0.type.shape.allSatisfy { $0.fixed != nil } }
         case .rotaryTable(let table): return isIndexInput(0) && (!table.hasFactors || isVector(1))
         case .rotary: return isFloat(0) && isFloat(1) && operands[0].type.shape[1].fixed != nil && operands[0].type.shape[2].fixed != nil
         case .cacheWrite: return isFloat(1) && isIndexInput(2) && isIndexInput(3) && cacheFormat(node.inputs[0], in: graph) != nil
@@ -43,8 +44,15 @@ extension CPULowering {
             return attention.headDimension % 8 == 0 && attention.headDimension <= 256 && isFloat(0) && isIndexInput(3) && isIndexInput(4)
                 && cacheFormat(node.inputs[1], in: graph) != nil && cacheFormat(node.inputs[1], in: graph) == cacheFormat(node.inputs[2], in: graph)
         case .reshape: return true
-        case .tensor: return false
+        case .tensor(let op): return canLower(op, node, in: graph)
         }
+    }
+
+    /// Whether an operation of two operands is one of rows: of the same shape, or the second one row for all.
+    static func isRowWise(_ function: Binary, _ a: Value, _ b: Value) -> Bool {
+        guard a.weight == nil, b.weight.map({ $0.format == .dense(.f32) && $0.shape.rank == 1 }) ?? true else { return false }
+        guard [.add, .subtract, .multiply].contains(function), b.weight != nil || b.type.shape == a.type.shape || b.type.shape.count == 1 else { return false }
+        return a.type.shape == b.type.shape || (b.type.shape.count == 1 && b.type.shape.first == a.type.shape.last)
     }
 
     /// The format of the cache that `value` is, or is an alias of; nil when attention does not read it.

@@ -4,23 +4,25 @@ import SwiftletPortableKernels
 
 /// Lowers one partition for the CPU backend.
 struct CPULowering {
-    private let partition: Partition
+    let partition: Partition
     let graph: Graph
     let backend: CPUBackend
     let pool: ThreadPool
 
-    private var slots: [Slot] = []
-    private var slotOfValue: [ValueID: SlotID] = [:]
-    private var steps: [LoweredStep] = []
+    var slots: [Slot] = []
+    var slotOfValue: [ValueID: SlotID] = [:]
+    var steps: [LoweredStep] = []
     private var checks: [IndexCheck] = []
     var owners: [AnyObject] = []
     private var packed: [ValueID: PackedMatrix] = [:]
     /// The rounded form of a value, once some layer has asked for it.
     private var quantised: [SlotID: SlotID] = [:]
-    private var readersLeft: [ValueID: Int] = [:]
+    var readersLeft: [ValueID: Int] = [:]
     private var readers: [ValueID: [Node]] = [:]
     /// Whether some layer rounds its activations: then attention may too; beside exact layers it stays exact.
     let roundsActivations: Bool
+    /// Where values lie channels last, by the value itself. One that also has a plain slot lies in both ways.
+    var imageSlots: [ValueID: SlotID] = [:]
     /// Norms that linear steps of few rows do for themselves, by the value they make.
     private var privateNorms: [ValueID: PrivateNorm] = [:]
 
@@ -38,9 +40,9 @@ struct CPULowering {
 
     // MARK: Slots
 
-    private func root(_ value: ValueID) -> ValueID { partition.root(of: value) }
+    func root(_ value: ValueID) -> ValueID { partition.root(of: value) }
 
-    private mutating func add(_ slot: Slot) -> SlotID {
+    mutating func add(_ slot: Slot) -> SlotID {
         slots.append(slot)
         return SlotID(index: slots.count - 1)
     }
@@ -103,7 +105,7 @@ struct CPULowering {
         return slot
     }
 
-    private mutating func touch(_ slot: SlotID) {
+    mutating func touch(_ slot: SlotID) {
         slots[slot.index].first = min(slots[slot.index].first, steps.count)
         slots[slot.index].last = max(slots[slot.index].last, steps.count)
     }
@@ -143,7 +145,11 @@ struct CPULowering {
             }
         }
         for node in graph.nodes[partition.nodes] {
-            try lower(node, vector)
+            if try !lowerImages(node, vector) {
+                for input in node.inputs { preparePlain(input) }
+                try lower(node, vector)
+            }
+            for output in node.outputs where partition.outputs.contains(root(output)) { preparePlain(output) }
             for input in node.inputs { readersLeft[root(input), default: 0] -= 1 }
         }
         formStages()
@@ -185,7 +191,7 @@ struct CPULowering {
             }
         case .softmax: emitRows(node) { _ in .softmax(vector.softmax) }
         case .unary(let unary):
-            let function = try kernel(unary, node, vector)
+            guard let function = vector.function(unary) else { return lowerElements(.unary(unary), node, vector) }
             emitRows(node) { _ in .elements(function) }
         case .binary(let function): try lower(function, node, vector)
         case .rotaryTable(let table): try lower(table, node)
@@ -205,7 +211,7 @@ struct CPULowering {
         case .cacheWrite: try lowerCacheWrite(node)
         case .attention(let attention): try lower(attention, node)
         case .reshape: break
-        case .tensor: throw noKernel(node)
+        case .tensor(let op): try lower(op, node)
         }
     }
 
@@ -290,11 +296,12 @@ struct CPULowering {
     }
 
     /// Keeps a weight's bytes alive as long as the program.
-    private mutating func keep(_ value: ValueID) {
+    mutating func keep(_ value: ValueID) {
         if let weight = graph[value].weight { owners.append(WeightHolder(weight)) }
     }
 
     private mutating func lower(_ function: Binary, _ node: Node, _ vector: VectorKernels) throws {
+        guard Self.isRowWise(function, graph[node.inputs[0]], graph[node.inputs[1]]) else { return lowerElements(.binary(function), node, vector) }
         let type = graph[node.inputs[0]].type
         keep(node.inputs[1])
         let isRow = graph[node.inputs[1]].type.shape.count == 1 && type.shape.count != 1

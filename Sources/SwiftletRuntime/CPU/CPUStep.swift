@@ -12,6 +12,11 @@ enum CPUStep {
     case rotary(RotaryStep)
     case cacheWrite(CacheWriteStep)
     case attention(AttentionStep)
+    case window(WindowStep)
+    case copy(CopyStep)
+    case elements(ElementStep)
+    case reduce(ReduceStep)
+    case product(ProductStep)
 
     /// The rows of a step that makes each row from the same row of what it reads: it may run beside its neighbours of that kind, row by row.
     var rows: RowTasks? {
@@ -23,7 +28,7 @@ enum CPUStep {
         case .rotaryTable(let step): step.tasks
         case .rotary(let step): step.tasks
         case .cacheWrite(let step): step.tasks
-        case .gatherRows, .linear, .attention: nil
+        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product: nil
         }
     }
 
@@ -33,6 +38,11 @@ enum CPUStep {
         case .gatherRows(let step): step.taskCount
         case .linear(let step): step.taskCount
         case .attention(let step): step.taskCount
+        case .window(let step): step.taskCount
+        case .copy(let step): step.taskCount
+        case .elements(let step): step.taskCount
+        case .reduce(let step): step.taskCount
+        case .product(let step): step.taskCount
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: rows?.taskCount ?? 0
         }
     }
@@ -50,6 +60,11 @@ enum CPUStep {
         case .gatherRows(let step): step.execute(task)
         case .linear(let step): step.execute(task, scratch: scratch)
         case .attention(let step): step.execute(task, scratch: scratch)
+        case .window(let step): step.execute(task)
+        case .copy(let step): step.execute(task)
+        case .elements(let step): step.execute(task)
+        case .reduce(let step): step.execute(task)
+        case .product(let step): step.execute(task, scratch: scratch)
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: break
         }
     }
@@ -65,7 +80,7 @@ enum CPUStep {
         case .rotaryTable(let step): step.execute(rows)
         case .rotary(let step): step.execute(rows)
         case .cacheWrite(let step): step.execute(rows)
-        case .gatherRows, .linear, .attention: break
+        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product: break
         }
     }
 }

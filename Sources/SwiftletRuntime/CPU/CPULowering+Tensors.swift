@@ -1,0 +1,149 @@
+// Lowering of the operations of imported networks on tensors as the graph has them: elements that broadcast, moves, reductions, products.
+import CKernels
+
+extension CPULowering {
+    /// What `lower(_:_:)` below and `lowerImages` take.
+    static func canLower(_ op: TensorOp, _ node: Node, in graph: Graph) -> Bool {
+        let types = node.inputs.map { graph[$0].type }
+        func isComputed(_ index: Int) -> Bool { graph[node.inputs[index]].weight == nil && graph[node.inputs[index]].state == nil }
+        func isConstant(_ index: Int) -> Bool { graph[node.inputs[index]].weight?.format == .dense(.f32) }
+        func isFixed(_ type: ValueType) -> Bool { type.shape.allSatisfy { $0.fixed != nil } }
+        guard (types + node.outputs.map { graph[$0].type }).allSatisfy(isFixed) else { return false }
+        switch op {
+        case .convolution(let convolution):
+            guard isComputed(0), isConstant(1), ImageSize(types[0]) != nil, ImageSize(graph[node.outputs[0]].type) != nil else { return false }
+            guard !convolution.hasBias || isConstant(2), convolution.activation.map({ activation($0) != nil }) ?? true else { return false }
+            return !convolution.hasResidual || isComputed(node.inputs.count - 1)
+        case .transposedConvolution(let convolution):
+            let window = convolution.window
+            guard isComputed(0), isConstant(1), ImageSize(types[0]) != nil, ImageSize(graph[node.outputs[0]].type) != nil else { return false }
+            guard !convolution.hasBias || isConstant(2), convolution.groups == 1, window.kernel == window.strides else { return false }
+            return (window.low + window.high + convolution.outputPadding).allSatisfy { $0 == 0 } && window.dilations.allSatisfy { $0 == 1 }
+        case .pool(let pool):
+            guard isComputed(0), ImageSize(types[0]) != nil, ImageSize(graph[node.outputs[0]].type) != nil else { return false }
+            switch pool.kind {
+            case .maximum(let indices): return !indices
+            case .average: return true
+            case .norm: return false
+            }
+        case .transpose, .slice, .expand, .concat: return node.inputs.indices.allSatisfy { graph[node.inputs[$0]].state == nil }
+        case .reduce(_, let axes, _):
+            let rank = types[0].shape.count
+            guard types[0].element == .f32, isComputed(0), !axes.isEmpty, axes.allSatisfy({ (types[0].shape[$0].fixed ?? 0) > 0 }) else { return false }
+            return axes.sorted() == Array(axes.min().map { $0..<min(rank, $0 + axes.count) } ?? 0..<0)
+        case .matmul: return types.allSatisfy { $0.element == .f32 } && types[0].shape.allSatisfy { $0 != 0 } && types[1].shape.allSatisfy { $0 != 0 }
+        case .deformableConvolution, .recurrent, .resize, .gridSample, .roiAlign, .select, .cast, .bitcast, .quantize, .dequantize, .pad, .gather,
+            .gatherElements, .gatherND, .scatterElements, .scatterND, .argument, .topK, .cumulative:
+            return false
+        }
+    }
+
+    private func sizes(_ value: ValueID) -> [Int] { graph[value].type.shape.map { $0.fixed ?? 0 } }
+
+    mutating func lower(_ op: TensorOp, _ node: Node) throws {
+        for input in node.inputs { keep(input) }
+        switch op {
+        case .transpose(let permutation):
+            let strides = Self.elementStrides(sizes(node.inputs[0]))
+            lowerMove(node, strides: permutation.map { strides[$0] })
+        case .slice(let slice):
+            let strides = Self.elementStrides(sizes(node.inputs[0]))
+            let offset = zip(slice.starts, strides).reduce(0) { $0 + $1.0 * $1.1 }
+            lowerMove(node, strides: zip(strides, slice.steps).map { $0 * $1 }, offset: offset)
+        case .expand(let shape):
+            let own = sizes(node.inputs[0])
+            let strides = Self.elementStrides(own)
+            let missing = shape.count - own.count
+            lowerMove(node, strides: shape.indices.map { $0 < missing || own[$0 - missing] == 1 ? 0 : strides[$0 - missing] })
+        case .concat(let axis): lowerConcat(node, axis)
+        case .reduce(let reduction, let axes, _):
+            let shape = sizes(node.inputs[0])
+            let (x, out) = (slot(reading: node.inputs[0]), slot(writing: node.outputs[0]))
+            let first = axes.min() ?? 0
+            let (outer, count, inner) = (
+                shape[..<first].reduce(1, *), shape[first..<first + axes.count].reduce(1, *), shape[(first + axes.count)...].reduce(1, *)
+            )
+            emit { binder in
+                .reduce(ReduceStep(reduction: reduction, x: binder.floats(x), out: binder.floats(out), outer: outer, count: count, inner: inner))
+            }
+        case .matmul: try lowerProduct(node)
+        default: throw noKernel(node)
+        }
+    }
+
+    /// Elements that broadcast.
+    mutating func lowerElements(_ op: Op, _ node: Node, _ vector: VectorKernels) {
+        for input in node.inputs { keep(input) }
+        let operands = node.inputs.map { slot(reading: $0) }
+        let shape = sizes(node.outputs[0])
+        guard !shape.contains(0) else { _ = slot(writing: node.outputs[0]); return }
+        let sameShape = node.inputs.first { graph[$0].type == graph[node.outputs[0]].type && graph[$0].weight == nil }
+        let out = slot(writing: node.outputs[0], inPlace: sameShape)
+        let axes = ElementStep.axes(of: shape, sizes(node.inputs[0]), sizes(node.inputs[node.inputs.count - 1]))
+        let pairs = axes[axes.count - 1].strideA == 1 && axes[axes.count - 1].strideB == 1
+        let function = elementFunction(op, pairs: pairs, vector)
+        emit { binder in
+            .elements(
+                ElementStep(
+                    function: function, a: binder.floats(operands[0]), b: binder.floats(operands[operands.count - 1]), out: binder.floats(out),
+                    axes: try binder.store(axes), axisCount: axes.count))
+        }
+    }
+
+    // MARK: Moves
+
+    static func elementStrides(_ shape: [Int]) -> [Int] { CopyStep.strides(shape, elementBytes: 1) }
+
+    /// `out[i] = x[offset + i·strides]`, strides in elements.
+    private mutating func lowerMove(_ node: Node, strides: [Int], offset: Int = 0) {
+        let shape = sizes(node.outputs[0])
+        let (x, out) = (slot(reading: node.inputs[0]), slot(writing: node.outputs[0]))
+        let outStrides = Self.elementStrides(shape)
+        emitCopy(
+            from: x, to: out, offset: offset, elementBytes: graph[node.inputs[0]].type.element.byteCount,
+            shape.indices.map { (shape[$0], strides[$0], outStrides[$0]) })
+    }
+
+    private mutating func lowerConcat(_ node: Node, _ axis: Int) {
+        let shape = sizes(node.outputs[0])
+        let parts = node.inputs.map { (slot: slot(reading: $0), run: sizes($0)[axis...].reduce(1, *)) }
+        let out = slot(writing: node.outputs[0])
+        let (outer, run) = (shape[..<axis].reduce(1, *), shape[axis...].reduce(1, *))
+        var first = 0
+        for (index, part) in parts.enumerated() {
+            for later in parts[index...] { touch(later.slot) }
+            touch(out)
+            emitCopy(
+                from: part.slot, to: out, outOffset: first, elementBytes: graph[node.outputs[0]].type.element.byteCount,
+                [(outer, part.run, run), (part.run, 1, 1)])
+            first += part.run
+        }
+    }
+
+    // MARK: Products
+
+    private mutating func lowerProduct(_ node: Node) throws {
+        let (a, b, shape) = (sizes(node.inputs[0]), sizes(node.inputs[1]), sizes(node.outputs[0]))
+        let (m, k, n) = (a[a.count - 2], a[a.count - 1], b[b.count - 1])
+        guard let kernel = ck_linear_find(CK_PANEL_F32, CK_ACT_F32, backend.isa, Int64(m))?.pointee.function else { throw noKernel(node) }
+        let leading = Array(shape.dropLast(2))
+        let axes = ElementStep.axes(of: leading, Array(a.dropLast(2)), Array(b.dropLast(2)))
+        let offsets = (0..<leading.reduce(1, *)).map { index in
+            var (rest, left, right) = (index, 0, 0)
+            for axis in axes.reversed() {
+                let (next, place) = rest.quotientAndRemainder(dividingBy: axis.size)
+                left += place * axis.strideA
+                right += place * axis.strideB
+                rest = next
+            }
+            return (a: left * m * k, b: right * k * n)
+        }
+        let (left, right, out) = (slot(reading: node.inputs[0]), slot(reading: node.inputs[1]), slot(writing: node.outputs[0]))
+        emit(scratchBytes: { _ in ProductStep.scratchBytes(k: k) }) { binder in
+            .product(
+                ProductStep(
+                    kernel: kernel, a: binder.floats(left), b: binder.floats(right), out: binder.floats(out), m: m, n: n, k: k, batch: offsets.count,
+                    offsets: try binder.store(offsets)))
+        }
+    }
+}

@@ -1,0 +1,419 @@
+// Lowering of what works on images, channels last: convolutions and pooling always, elementwise operations and joins where their operands lie so.
+import CKernels
+
+extension CPULowering {
+    /// Lowers `node` channels last if that is how it should run. False when it is for the plain lowering.
+    mutating func lowerImages(_ node: Node, _ vector: VectorKernels) throws -> Bool {
+        switch node.op {
+        case .tensor(.convolution(let convolution)): try lower(convolution, node)
+        case .tensor(.transposedConvolution(let convolution)): try lower(convolution, node)
+        case .tensor(.pool(let pool)): try lower(pool, node)
+        case .tensor(.concat(axis: 1)):
+            guard node.inputs.contains(where: liesAsImage), imageSize(node.outputs[0]) != nil else { return false }
+            lowerImageConcat(node)
+        case .tensor(.reduce(.mean, let axes, keepsAxes: true)):
+            guard liesAsImage(node.inputs[0]), let size = imageSize(node.inputs[0]), axes == Array(2..<graph[node.inputs[0]].type.shape.count) else { return false }
+            try lowerGlobalAverage(node, size)
+        case .tensor(.transpose([0, 2, 3, 1])):
+            guard let image = imageSlots[node.inputs[0]], !partition.outputs.contains(root(node.outputs[0])) else { return false }
+            // The result is what lies there already.
+            touch(image)
+            slotOfValue[node.outputs[0]] = image
+        case .unary(let function):
+            guard liesAsImage(node.inputs[0]) else { return false }
+            lowerImageElements(.unary(function), node, vector)
+        case .binary(let function): return try lowerImages(function, node, vector)
+        default: return false
+        }
+        return true
+    }
+
+    // MARK: Windows
+
+    /// The kernels' name for a function, with its parameters; nil when it is none that they know.
+    static func activation(_ function: Unary) -> (kind: ck_conv_activation, alpha: Float, beta: Float)? {
+        switch function {
+        case .relu: (CK_CONV_RELU, 0, 0)
+        case .clip(let low, let high): (CK_CONV_CLIP, low, high)
+        case .leakyRelu(let slope): (CK_CONV_LEAKY_RELU, slope, 0)
+        case .hardSigmoid(let alpha, let beta): (CK_CONV_HARD_SIGMOID, alpha, beta)
+        case .hardSwish: (CK_CONV_HARD_SWISH, 0, 0)
+        case .sigmoid: (CK_CONV_SIGMOID, 0, 0)
+        case .silu, .swish(1): (CK_CONV_SILU, 0, 0)
+        case .tanh: (CK_CONV_TANH, 0, 0)
+        case .gelu: (CK_CONV_GELU, 0, 0)
+        case .geluTanh: (CK_CONV_GELU_TANH, 0, 0)
+        default: nil
+        }
+    }
+
+    /// What one call of a window kernel is made of, before addresses are known.
+    private struct LoweredWindow {
+        var kernel: WindowKernel
+        var shape: ck_conv_shape
+        var images, groups: Int
+        var x, out: SlotID
+        /// Channels of the whole images, and elements of one.
+        var inputChannels, inputElements, outputChannels, outputElements: Int
+        var panels: UnsafePointer<Float>?
+        var groupPanels = 0
+        var epilogue = ck_conv_epilogue()
+        var residual: SlotID?
+        var factor: SlotID?
+        var countsPadding = false
+        var cut: WindowCut
+    }
+
+    private mutating func emit(_ window: LoweredWindow) {
+        emit { binder in
+            var args = ck_conv_args()
+            args.shape = window.shape
+            args.input = UnsafePointer(binder.floats(window.x))
+            args.input_pixel_stride = Int64(window.inputChannels)
+            args.panels = window.panels
+            args.output = binder.floats(window.out)
+            args.output_pixel_stride = Int64(window.outputChannels)
+            args.epilogue = window.epilogue
+            if let residual = window.residual {
+                args.epilogue.residual = UnsafePointer(binder.floats(residual))
+                args.epilogue.residual_pixel_stride = Int64(window.outputChannels)
+            }
+            if let factor = window.factor { args.epilogue.factor = UnsafePointer(binder.floats(factor)) }
+            args.average_counts_padding = window.countsPadding
+            return .window(
+                WindowStep(
+                    kernel: window.kernel, args: try binder.store([args]), images: window.images, groups: window.groups,
+                    inputStride: window.inputElements, outputStride: window.outputElements, residualStride: window.outputElements,
+                    factorStride: window.factor == nil ? 0 : window.outputChannels, groupInputs: Int(window.shape.input_channels),
+                    groupOutputs: Int(window.shape.output_channels), groupPanels: window.groupPanels, cut: window.cut))
+        }
+    }
+
+    private func convolutionKernels() throws -> ck_conv_set {
+        guard let set = ck_conv_find(backend.isa) else {
+            throw SwiftletError.unsupported(file: "kernels", place: "convolution", reason: "no kernels are in this build", remedy: "Rebuild the package.")
+        }
+        return set.pointee
+    }
+
+    /// A kernel function that is there, or an error.
+    private func required(_ kernel: ck_conv_function?) throws -> WindowKernel {
+        guard let kernel else {
+            throw SwiftletError.unsupported(file: "kernels", place: "convolution", reason: "a kernel is missing from this build", remedy: "Rebuild the package.")
+        }
+        return kernel
+    }
+
+    /// The window as the kernels have it; one axis of space is the width of images of one row.
+    private func shape(_ window: Window, from input: ImageSize, to output: ImageSize, inputs: Int, outputs: Int) -> ck_conv_shape {
+        let isRow = window.rank == 1
+        func pair(_ values: [Int], _ missing: Int) -> (Int64, Int64) { isRow ? (Int64(missing), Int64(values[0])) : (Int64(values[0]), Int64(values[1])) }
+        var shape = ck_conv_shape()
+        (shape.input_height, shape.input_width) = (Int64(input.height), Int64(input.width))
+        (shape.output_height, shape.output_width) = (Int64(output.height), Int64(output.width))
+        (shape.kernel_height, shape.kernel_width) = pair(window.kernel, 1)
+        (shape.stride_height, shape.stride_width) = pair(window.strides, 1)
+        (shape.dilation_height, shape.dilation_width) = pair(window.dilations, 1)
+        (shape.pad_top, shape.pad_left) = pair(window.low, 0)
+        (shape.pad_bottom, shape.pad_right) = pair(window.high, 0)
+        (shape.input_channels, shape.output_channels) = (Int64(inputs), Int64(outputs))
+        return shape
+    }
+
+    /// A constant vector in memory of its own.
+    private mutating func vector(_ values: [Float]) throws -> UnsafePointer<Float> {
+        let memory = try AlignedMemory(byteCount: max(1, values.count) * MemoryLayout<Float>.stride, purpose: "vector")
+        values.withUnsafeBytes { memory.bytes.copyMemory(from: $0) }
+        owners.append(memory)
+        return UnsafePointer(memory.base.assumingMemoryBound(to: Float.self))
+    }
+
+    private func floats(_ value: ValueID) throws -> [Float] {
+        guard let weight = graph[value].weight else { throw SwiftletError.invalidGraph(node: graph[value].name, reason: "is no constant", remedy: "Run the node on another backend.") }
+        return try weight.store.withBytes { try weight.format.dequantizeRow($0, elements: weight.shape.elementCount) }
+    }
+
+    /// Packs `groups` matrices of weights; returns the panels and the floats from one group's to the next.
+    private mutating func pack(_ value: ValueID, outputs: Int, inputs: Int, taps: Int, groups: Int, strides: (output: Int, input: Int, tap: Int), groupStride: Int) throws
+        -> (UnsafePointer<Float>, Int)
+    {
+        guard let weight = graph[value].weight else { throw SwiftletError.invalidGraph(node: graph[value].name, reason: "is no constant", remedy: "Run the node on another backend.") }
+        let bytes = ck_conv_packed_bytes(Int64(outputs), Int64(inputs), Int64(taps))
+        let (all, overflow) = bytes.multipliedReportingOverflow(by: groups)
+        guard !overflow else { throw SwiftletError.outOfMemory(bytes: .max, purpose: "packed weights") }
+        let memory = try AlignedMemory(byteCount: all, purpose: "packed weight \(graph[value].name)")
+        try weight.store.withBytes { source in
+            guard let base = source.baseAddress else { return }
+            // Files place tensors at any address.
+            let aligned = Int(bitPattern: base) % 4 == 0 ? nil : try AlignedMemory(byteCount: source.count, purpose: "weight")
+            aligned?.bytes.copyMemory(from: source)
+            let values = (aligned.map { UnsafeRawPointer($0.base) } ?? base).assumingMemoryBound(to: Float.self)
+            for group in 0..<groups {
+                var call = ck_conv_weights()
+                call.values = values + group * groupStride
+                (call.output_channels, call.input_channels, call.taps) = (Int64(outputs), Int64(inputs), Int64(taps))
+                (call.output_stride, call.input_stride, call.tap_stride) = (Int64(strides.output), Int64(strides.input), Int64(strides.tap))
+                ck_conv_pack(&call, (memory.base + group * bytes).assumingMemoryBound(to: Float.self))
+            }
+        }
+        weight.store.releasePages()
+        owners.append(memory)
+        return (UnsafePointer(memory.base.assumingMemoryBound(to: Float.self)), bytes / MemoryLayout<Float>.stride)
+    }
+
+    private mutating func lower(_ convolution: Convolution, _ node: Node) throws {
+        guard let input = imageSize(node.inputs[0]), let output = imageSize(node.outputs[0]) else { throw noKernel(node) }
+        let set = try convolutionKernels()
+        let residualValue = convolution.hasResidual ? node.inputs.last : nil
+        prepareImage(node.inputs[0])
+        if let residualValue { prepareImage(residualValue) }
+        let taps = convolution.window.kernel.reduce(1, *)
+        let (inputs, outputs) = (input.channels / convolution.groups, output.channels / convolution.groups)
+        let isDepthwise = inputs == 1 && outputs == 1
+        let (panels, groupPanels) =
+            isDepthwise
+            ? try pack(node.inputs[1], outputs: output.channels, inputs: 1, taps: taps, groups: 1, strides: (taps, taps, 1), groupStride: 0)
+            : try pack(
+                node.inputs[1], outputs: outputs, inputs: inputs, taps: taps, groups: convolution.groups, strides: (inputs * taps, taps, 1),
+                groupStride: outputs * inputs * taps)
+        var epilogue = ck_conv_epilogue()
+        if convolution.hasBias { epilogue.bias = try vector(floats(node.inputs[2])) }
+        if let function = convolution.activation {
+            guard let (kind, alpha, beta) = Self.activation(function) else { throw noKernel(node) }
+            (epilogue.activation, epilogue.alpha, epilogue.beta) = (kind, alpha, beta)
+        }
+        epilogue.residual_first = convolution.addsResidualFirst
+        let x = slot(readingImage: node.inputs[0])
+        let residual = residualValue.map { slot(readingImage: $0) }
+        let out = slot(writingImage: node.outputs[0])
+        let channels = isDepthwise ? output.channels : outputs
+        let panelCount = (channels + Int(CK_CONV_PANEL) - 1) / Int(CK_CONV_PANEL)
+        emit(
+            LoweredWindow(
+                kernel: try required(isDepthwise ? set.depthwise : set.dense),
+                shape: shape(convolution.window, from: input, to: output, inputs: isDepthwise ? output.channels : inputs, outputs: channels),
+                images: input.count, groups: isDepthwise ? 1 : convolution.groups, x: x, out: out, inputChannels: input.channels,
+                inputElements: input.elements, outputChannels: output.channels, outputElements: output.elements, panels: panels,
+                groupPanels: groupPanels, epilogue: epilogue, residual: residual,
+                cut: WindowCut(
+                    pixels: output.pixels, panels: panelCount, pixelTile: Int(isDepthwise ? 1 : set.pixel_tile), panelTile: Int(isDepthwise ? 1 : set.panel_tile),
+                    // Depthwise sums reuse little: a product is worth several of a dense one.
+                    multiplyAccumulates: output.pixels * channels * taps * (isDepthwise ? 4 : inputs), threads: pool.threadCount)))
+    }
+
+    /// Steps as wide as the kernel: each pixel makes its own pixels, so the product is a 1 × 1 convolution whose outputs are moved to their places.
+    private mutating func lower(_ convolution: TransposedConvolution, _ node: Node) throws {
+        guard let input = imageSize(node.inputs[0]), let output = imageSize(node.outputs[0]) else { throw noKernel(node) }
+        let set = try convolutionKernels()
+        prepareImage(node.inputs[0])
+        let window = convolution.window
+        let (kernelHeight, kernelWidth) = window.rank == 1 ? (1, window.kernel[0]) : (window.kernel[0], window.kernel[1])
+        let taps = kernelHeight * kernelWidth
+        let features = output.channels
+        // The weight is [c, m, taps]; outputs of the product in the order (tap, m).
+        let products = taps * features
+        let source = try floats(node.inputs[1])
+        var ordered = [Float](repeating: 0, count: source.count)
+        for channel in 0..<input.channels {
+            for feature in 0..<features {
+                for tap in 0..<taps { ordered[(tap * features + feature) * input.channels + channel] = source[(channel * features + feature) * taps + tap] }
+            }
+        }
+        let memory = try AlignedMemory(byteCount: ck_conv_packed_bytes(Int64(products), Int64(input.channels), 1), purpose: "packed weight \(node.name)")
+        ordered.withUnsafeBufferPointer { values in
+            var call = ck_conv_weights()
+            call.values = values.baseAddress
+            (call.output_channels, call.input_channels, call.taps) = (Int64(products), Int64(input.channels), 1)
+            (call.output_stride, call.input_stride, call.tap_stride) = (Int64(input.channels), 1, 1)
+            ck_conv_pack(&call, memory.base.assumingMemoryBound(to: Float.self))
+        }
+        owners.append(memory)
+        var epilogue = ck_conv_epilogue()
+        if convolution.hasBias {
+            let bias = try floats(node.inputs[2])
+            epilogue.bias = try vector((0..<taps).flatMap { _ in bias })
+        }
+        let x = slot(readingImage: node.inputs[0])
+        let elements = input.pixels * products
+        let middle = temporary { _ in input.count * elements * MemoryLayout<Float>.stride }
+        var flat = ImageSizePair(input: input, output: input).shape(outputs: products)
+        flat.input_channels = Int64(input.channels)
+        emit(
+            LoweredWindow(
+                kernel: try required(set.dense), shape: flat, images: input.count, groups: 1, x: x, out: middle, inputChannels: input.channels,
+                inputElements: input.elements, outputChannels: products, outputElements: elements,
+                panels: UnsafePointer(memory.base.assumingMemoryBound(to: Float.self)), epilogue: epilogue,
+                cut: WindowCut(
+                    pixels: input.pixels, panels: (products + 15) / 16, pixelTile: Int(set.pixel_tile), panelTile: Int(set.panel_tile),
+                    multiplyAccumulates: elements * input.channels, threads: pool.threadCount)))
+        touch(middle)
+        let out = slot(writingImage: node.outputs[0])
+        let row = kernelWidth * features
+        emitCopy(from: middle, to: out, [
+            (input.count * input.height, input.width * products, kernelHeight * input.width * row), (kernelHeight, row, input.width * row),
+            (input.width, products, row), (row, 1, 1),
+        ])
+    }
+
+    private mutating func lower(_ pool: Pool, _ node: Node) throws {
+        guard let input = imageSize(node.inputs[0]), let output = imageSize(node.outputs[0]) else { throw noKernel(node) }
+        let set = try convolutionKernels()
+        prepareImage(node.inputs[0])
+        let kernel: WindowKernel, countsPadding: Bool
+        switch pool.kind {
+        case .maximum: (kernel, countsPadding) = (try required(set.max_pool), false)
+        case .average(let counts): (kernel, countsPadding) = (try required(set.average_pool), counts)
+        case .norm: throw noKernel(node)
+        }
+        let x = slot(readingImage: node.inputs[0])
+        let out = slot(writingImage: node.outputs[0])
+        let taps = pool.window.kernel.reduce(1, *)
+        emit(
+            LoweredWindow(
+                kernel: kernel, shape: shape(pool.window, from: input, to: output, inputs: input.channels, outputs: output.channels),
+                images: input.count, groups: 1, x: x, out: out, inputChannels: input.channels, inputElements: input.elements,
+                outputChannels: output.channels, outputElements: output.elements, countsPadding: countsPadding,
+                cut: WindowCut(
+                    pixels: output.pixels, panels: (output.channels + 15) / 16, pixelTile: 1, panelTile: 4,
+                    multiplyAccumulates: output.elements * taps * 4, threads: self.pool.threadCount)))
+    }
+
+    private mutating func lowerGlobalAverage(_ node: Node, _ size: ImageSize) throws {
+        let set = try convolutionKernels()
+        let x = slot(readingImage: node.inputs[0])
+        let out = slot(writing: node.outputs[0])
+        var shape = ImageSizePair(input: size, output: size).shape(outputs: size.channels)
+        (shape.output_height, shape.output_width) = (1, 1)
+        (shape.kernel_height, shape.kernel_width) = (Int64(size.height), Int64(size.width))
+        shape.input_channels = Int64(size.channels)
+        emit(
+            LoweredWindow(
+                kernel: try required(set.average_pool), shape: shape, images: size.count, groups: 1, x: x, out: out, inputChannels: size.channels,
+                inputElements: size.elements, outputChannels: size.channels, outputElements: size.channels,
+                cut: WindowCut(
+                    pixels: 1, panels: (size.channels + 15) / 16, pixelTile: 1, panelTile: 4, multiplyAccumulates: size.elements * 4, threads: pool.threadCount)))
+    }
+
+    // MARK: Elements
+
+    private mutating func lowerImageConcat(_ node: Node) {
+        for input in node.inputs { prepareImage(input) }
+        guard let output = imageSize(node.outputs[0]) else { return }
+        let parts = node.inputs.compactMap { input in imageSize(input).map { (slot: slot(readingImage: input), channels: $0.channels) } }
+        let out = slot(writingImage: node.outputs[0])
+        var first = 0
+        for (index, part) in parts.enumerated() {
+            // Every part is a step of its own; the ones to come must live that long.
+            for later in parts[index...] { touch(later.slot) }
+            touch(out)
+            emitCopy(from: part.slot, to: out, outOffset: first, [
+                (output.count * output.pixels, part.channels, output.channels), (part.channels, 1, 1),
+            ])
+            first += part.channels
+        }
+    }
+
+    private mutating func lowerImages(_ function: Binary, _ node: Node, _ vector: VectorKernels) throws -> Bool {
+        let (a, b) = (node.inputs[0], node.inputs[1])
+        guard liesAsImage(a) || liesAsImage(b), let size = imageSize(node.outputs[0]) else { return false }
+        if graph[a].type == graph[b].type {
+            prepareImage(a)
+            prepareImage(b)
+            lowerImageElements(.binary(function), node, vector)
+            return true
+        }
+        // One operand of the result's shape, the other one number a channel.
+        let (image, other) = graph[a].type == graph[node.outputs[0]].type ? (a, b) : (b, a)
+        guard graph[image].type == graph[node.outputs[0]].type, liesAsImage(image), let channels = channelVector(other, of: node.outputs[0]) else { return false }
+        guard function == .multiply || function == .add || (image == a && function == .subtract) || (image == a && function == .divide) else { return false }
+        let set = try convolutionKernels()
+        var epilogue = ck_conv_epilogue()
+        var factor: SlotID?
+        switch channels {
+        case .constant(let values):
+            switch function {
+            case .multiply: epilogue.factor = try self.vector(values)
+            case .divide: epilogue.factor = try self.vector(values.map { 1 / $0 })
+            case .subtract: epilogue.offset = try self.vector(values.map { -$0 })
+            default: epilogue.offset = try self.vector(values)
+            }
+        case .computed:
+            guard function == .multiply else { return false }
+            preparePlain(other)
+            factor = slot(reading: other)
+        }
+        let x = slot(readingImage: image)
+        let out = slot(writingImage: node.outputs[0], inPlace: image)
+        var shape = ImageSizePair(input: size, output: size).shape(outputs: size.channels)
+        shape.input_channels = Int64(size.channels)
+        emit(
+            LoweredWindow(
+                kernel: try required(set.average_pool), shape: shape, images: size.count, groups: 1, x: x, out: out, inputChannels: size.channels,
+                inputElements: size.elements, outputChannels: size.channels, outputElements: size.elements, epilogue: epilogue, factor: factor,
+                cut: WindowCut(
+                    pixels: size.pixels, panels: (size.channels + 15) / 16, pixelTile: 1, panelTile: 1 << 20, multiplyAccumulates: size.elements * 8,
+                    threads: pool.threadCount)))
+        return true
+    }
+
+    private enum ChannelVector {
+        case constant([Float])
+        /// `[n, c, 1, 1]`, computed.
+        case computed
+    }
+
+    /// An operand that has one number for all pixels of a channel.
+    private func channelVector(_ value: ValueID, of result: ValueID) -> ChannelVector? {
+        guard let size = imageSize(result), graph[value].type.element == .f32 else { return nil }
+        let rank = graph[result].type.shape.count
+        let shape = graph[value].type.shape.compactMap(\.fixed)
+        guard shape.count <= rank else { return nil }
+        let padded = [Int](repeating: 1, count: rank - shape.count) + shape
+        guard padded[2...].allSatisfy({ $0 == 1 }), padded[1] == size.channels || padded[1] == 1 else { return nil }
+        if graph[value].weight != nil, padded[0] == 1, let values = try? floats(value) {
+            return .constant(values.count == 1 ? [Float](repeating: values[0], count: size.channels) : values)
+        }
+        return graph[value].weight == nil && padded[0] == size.count && padded[1] == size.channels ? .computed : nil
+    }
+
+    /// An operation whose operands all lie as the result does: the order of elements does not matter.
+    private mutating func lowerImageElements(_ function: Op, _ node: Node, _ vector: VectorKernels) {
+        let operands = node.inputs.map { slot(readingImage: $0) }
+        let out = slot(writingImage: node.outputs[0], inPlace: node.inputs[0])
+        let count = (imageSize(node.outputs[0]).map { $0.count * $0.elements }) ?? 0
+        let kernel = elementFunction(function, pairs: true, vector)
+        emit { binder in
+            let axes = [ElementStep.Axis(size: count, strideA: 1, strideB: operands.count > 1 ? 1 : 0)]
+            return .elements(
+                ElementStep(
+                    function: kernel, a: binder.floats(operands[0]), b: binder.floats(operands[operands.count - 1]), out: binder.floats(out),
+                    axes: try binder.store(axes), axisCount: 1))
+        }
+    }
+
+    /// The fastest form of an elementwise operation. `pairs`: whether both operands of one of two run on along the last axis.
+    func elementFunction(_ op: Op, pairs: Bool, _ vector: VectorKernels) -> ElementStep.Function {
+        switch op {
+        case .unary(let function): vector.function(function).map { .kernel($0) } ?? .unary(function)
+        case .binary(.add) where pairs: .pairs(vector.add)
+        case .binary(.multiply) where pairs: .pairs(vector.multiply)
+        case .binary(let function): .binary(function)
+        default: .unary(.scale(1))
+        }
+    }
+}
+
+/// The shape of a 1 × 1 window over images of one size.
+private struct ImageSizePair {
+    let input, output: ImageSize
+
+    func shape(outputs: Int) -> ck_conv_shape {
+        var shape = ck_conv_shape()
+        (shape.input_height, shape.input_width) = (Int64(input.height), Int64(input.width))
+        (shape.output_height, shape.output_width) = (Int64(output.height), Int64(output.width))
+        (shape.kernel_height, shape.kernel_width, shape.stride_height, shape.stride_width) = (1, 1, 1, 1)
+        (shape.dilation_height, shape.dilation_width) = (1, 1)
+        shape.output_channels = Int64(outputs)
+        return shape
+    }
+}

@@ -1,0 +1,104 @@
+// Moves of elements by a rule of strides: transposes, changes of layout, slices, concatenations, repetitions.
+
+/// Copies a tensor of up to eight axes element by element of any size: `out[i·outStrides] = x[i·strides]`.
+struct CopyStep {
+    let x: UnsafeRawPointer
+    let out: UnsafeMutableRawPointer
+    /// The axes, outermost first, in tables that live as long as the bound program; strides in bytes.
+    let axes: UnsafePointer<Axis>
+    let axisCount: Int
+    let elementBytes: Int
+    /// The outermost axis is shared out in tasks of so many.
+    let perTask: Int
+    let taskCount: Int
+
+    struct Axis {
+        var size: Int
+        var stride: Int
+        var outStride: Int
+    }
+
+    func execute(_ task: Int) {
+        let first = task * perTask
+        let outer = axes[0]
+        for index in first..<min(outer.size, first + perTask) { copy(x + index * outer.stride, out + index * outer.outStride, axis: 1) }
+    }
+
+    private func copy(_ x: UnsafeRawPointer, _ out: UnsafeMutableRawPointer, axis: Int) {
+        let rest = axisCount - axis
+        if rest > 2 {
+            let current = axes[axis]
+            for index in 0..<current.size { copy(x + index * current.stride, out + index * current.outStride, axis: axis + 1) }
+            return
+        }
+        if rest == 2, elementBytes == 4, axes[axis].size > 1, axes[axis + 1].size > 1 {
+            let (rows, columns) = (axes[axis], axes[axis + 1])
+            if columns.outStride != 4 || columns.stride != 4 { return copyMatrix(x, out, rows, columns) }
+        }
+        if rest == 2 {
+            let current = axes[axis]
+            for index in 0..<current.size { copyRow(x + index * current.stride, out + index * current.outStride, axes[axis + 1]) }
+        } else if rest == 1 {
+            copyRow(x, out, axes[axis])
+        } else {
+            out.copyMemory(from: x, byteCount: elementBytes)
+        }
+    }
+
+    private func copyRow(_ x: UnsafeRawPointer, _ out: UnsafeMutableRawPointer, _ axis: Axis) {
+        if axis.stride == elementBytes, axis.outStride == elementBytes {
+            out.copyMemory(from: x, byteCount: axis.size * elementBytes)
+            return
+        }
+        switch elementBytes {
+        case 4: copyElements(x, out, axis, UInt32.self)
+        case 8: copyElements(x, out, axis, UInt64.self)
+        case 2: copyElements(x, out, axis, UInt16.self)
+        default: copyElements(x, out, axis, UInt8.self)
+        }
+    }
+
+    @inline(__always)
+    private func copyElements<Element: BitwiseCopyable>(_ x: UnsafeRawPointer, _ out: UnsafeMutableRawPointer, _ axis: Axis, _ type: Element.Type) {
+        for index in 0..<axis.size {
+            out.storeBytes(of: x.load(fromByteOffset: index * axis.stride, as: type), toByteOffset: index * axis.outStride, as: type)
+        }
+    }
+
+    /// A matrix of words whose rows are not contiguous on one side: in squares of 8 × 8, so that the lines of both sides are used while cached.
+    private func copyMatrix(_ x: UnsafeRawPointer, _ out: UnsafeMutableRawPointer, _ rows: Axis, _ columns: Axis) {
+        let edge = 16
+        for row in stride(from: 0, to: rows.size, by: edge) {
+            for column in stride(from: 0, to: columns.size, by: edge) {
+                for j in column..<min(columns.size, column + edge) {
+                    let (from, to) = (x + j * columns.stride, out + j * columns.outStride)
+                    for i in row..<min(rows.size, row + edge) {
+                        to.storeBytes(of: from.load(fromByteOffset: i * rows.stride, as: UInt32.self), toByteOffset: i * rows.outStride, as: UInt32.self)
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension CopyStep {
+    /// Axes of a copy with the fewest of them: those of length 1 go, neighbours that run on in both tensors become one.
+    static func simplified(_ axes: [Axis]) -> [Axis] {
+        var result: [Axis] = []
+        for axis in axes where axis.size != 1 {
+            if let last = result.last, last.stride == axis.size * axis.stride, last.outStride == axis.size * axis.outStride {
+                result[result.count - 1] = Axis(size: last.size * axis.size, stride: axis.stride, outStride: axis.outStride)
+            } else {
+                result.append(axis)
+            }
+        }
+        return result
+    }
+
+    /// Row-major strides in bytes.
+    static func strides(_ shape: [Int], elementBytes: Int) -> [Int] {
+        var strides = [Int](repeating: elementBytes, count: shape.count)
+        for axis in shape.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * shape[axis + 1] }
+        return strides
+    }
+}

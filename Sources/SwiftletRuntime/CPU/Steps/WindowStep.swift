@@ -1,0 +1,70 @@
+// Convolutions, pooling and whatever else goes over the pixels of images: calls of the kernels of ckernels/conv.h, shared out by pixels and by
+// panels of output channels.
+import CKernels
+
+typealias WindowKernel = @convention(c) (UnsafePointer<ck_conv_args>?) -> Void
+
+/// One operation on images, channels last.
+struct WindowStep {
+    let kernel: WindowKernel
+    /// The call for the first group of the first image, all pixels and panels.
+    let args: UnsafePointer<ck_conv_args>
+    let images: Int
+    let groups: Int
+    /// Elements from image to image.
+    let inputStride, outputStride, residualStride, factorStride: Int
+    /// Channels from group to group, and elements from group to group in the packed weights.
+    let groupInputs, groupOutputs, groupPanels: Int
+    let cut: WindowCut
+
+    var taskCount: Int { images * groups * cut.count }
+
+    func execute(_ task: Int) {
+        let (part, place) = task.quotientAndRemainder(dividingBy: cut.count)
+        let (image, group) = part.quotientAndRemainder(dividingBy: groups)
+        var call = args.pointee
+        call.input += image * inputStride + group * groupInputs
+        call.output += image * outputStride + group * groupOutputs
+        if call.panels != nil { call.panels += group * groupPanels }
+        if call.epilogue.bias != nil { call.epilogue.bias += group * groupOutputs }
+        if call.epilogue.factor != nil { call.epilogue.factor += image * factorStride + group * groupOutputs }
+        if call.epilogue.offset != nil { call.epilogue.offset += group * groupOutputs }
+        if call.epilogue.residual != nil { call.epilogue.residual += image * residualStride + group * groupOutputs }
+        let (pixels, panels) = cut.ranges(of: place)
+        (call.first_pixel, call.pixel_count) = (Int64(pixels.lowerBound), Int64(pixels.count))
+        (call.first_panel, call.panel_count) = (Int64(panels.lowerBound), Int64(panels.count))
+        kernel(&call)
+    }
+}
+
+/// Pixels × panels cut into tasks along whole register tiles.
+struct WindowCut {
+    let pixels, panels: Int
+    let pixelsPerTask, panelsPerTask: Int
+
+    /// - multiplyAccumulates: of all pixels and panels together.
+    init(pixels: Int, panels: Int, pixelTile: Int, panelTile: Int, multiplyAccumulates: Int, threads: Int) {
+        self.pixels = pixels
+        self.panels = panels
+        // Small tasks cost hand-overs, large ones leave threads without work at the end.
+        let wanted = max(1, min(threads * 6, multiplyAccumulates / Self.leastWork))
+        let tiles = max(1, (pixels + pixelTile - 1) / pixelTile)
+        let pixelTasks = min(tiles, wanted)
+        pixelsPerTask = (tiles + pixelTasks - 1) / pixelTasks * pixelTile
+        let panelTasks = min((wanted + pixelTasks - 1) / pixelTasks, max(1, (panels + panelTile - 1) / panelTile))
+        let panelTiles = max(1, (panels + panelTile - 1) / panelTile)
+        panelsPerTask = (panelTiles + panelTasks - 1) / panelTasks * panelTile
+    }
+
+    /// Multiply-accumulates of a task that is worth handing out: about 2 µs.
+    private static let leastWork = 100_000
+
+    private var panelTasks: Int { max(1, (panels + panelsPerTask - 1) / panelsPerTask) }
+    var count: Int { (pixels + pixelsPerTask - 1) / pixelsPerTask * panelTasks }
+
+    func ranges(of task: Int) -> (pixels: Range<Int>, panels: Range<Int>) {
+        let (pixelTask, panelTask) = task.quotientAndRemainder(dividingBy: panelTasks)
+        let (pixel, panel) = (pixelTask * pixelsPerTask, panelTask * panelsPerTask)
+        return (pixel..<min(pixels, pixel + pixelsPerTask), panel..<min(panels, panel + panelsPerTask))
+    }
+}
