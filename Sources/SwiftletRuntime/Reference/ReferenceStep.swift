@@ -42,8 +42,13 @@ struct ReferenceStep {
         case .gatherElements(let axis): try gatherElements(axis: axis)
         case .gatherND(let batchAxes): try gatherND(batchAxes: batchAxes)
         case .matmul, .pool, .scatterElements, .scatterND, .reduce, .argument, .topK, .cumulative: try numbers(op)
-        case .convolution, .transposedConvolution, .deformableConvolution, .recurrent, .resize, .gridSample, .roiAlign:
-            throw undefined("\(op)")
+        case .convolution(let convolution): try self.convolution(convolution)
+        case .transposedConvolution(let convolution): try transposedConvolution(convolution)
+        case .deformableConvolution(let convolution): try deformableConvolution(convolution)
+        case .recurrent(let recurrent): try self.recurrent(recurrent)
+        case .resize(let resize): try self.resize(resize)
+        case .gridSample(let sample): try gridSample(sample)
+        case .roiAlign(let align): try roiAlign(align)
         }
     }
 
