@@ -3,7 +3,10 @@
 extension Importer {
     /// By operator; those of other domains with the domain in front, as in `com.microsoft.Gelu`.
     static let operators: [String: OperatorImporter] = {
-        let families = [elementOperators, shapeOperators, lookUpOperators, productOperators, windowOperators]
+        let families = [
+            elementOperators, shapeOperators, lookUpOperators, productOperators, windowOperators, reductionOperators,
+            normalisationOperators, quantisationOperators, recurrentOperators,
+        ]
         var table: [String: OperatorImporter] = [:]
         for family in families { table.merge(family) { first, _ in first } }
         return table

@@ -40,7 +40,7 @@ extension Importer {
     // MARK: Windows
 
     /// The window of a node, its padding worked out for the sizes of space.
-    private func window(_ call: OperatorCall, kernel: [Int], space: [Int]) throws -> Window {
+    func window(_ call: OperatorCall, kernel: [Int], space: [Int]) throws -> Window {
         var window = Window(kernel: kernel, strides: try call.ints("strides"), dilations: try call.ints("dilations"))
         let rank = kernel.count
         try call.require(
@@ -65,7 +65,7 @@ extension Importer {
         return window
     }
 
-    private func kernel(_ call: OperatorCall, _ weight: ValueID) throws -> [Int] {
+    func kernel(_ call: OperatorCall, _ weight: ValueID) throws -> [Int] {
         let own = Array(shape(weight).dropFirst(2))
         if let declared = try call.ints("kernel_shape") { try call.require(declared == own, "the weight's kernel is \(own), not \(declared)") }
         return own
