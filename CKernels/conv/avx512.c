@@ -1,5 +1,6 @@
 // Convolution and pooling for AVX-512: the bodies shared by all instruction sets, with a tile of 14 pixels by 32 channels.
 #include "conv/sets.h"
+#include "conv/winograd_layout.h"
 
 #if defined(__x86_64__)
 
@@ -21,12 +22,13 @@ enum { dense_pixels = 14, dense_vectors = 2, dense_halves = 1 };
 #include "conv/dense.h"
 #include "conv/depthwise.h"
 #include "conv/pool.h"
+#include "conv/winograd.h"
 
 #pragma clang attribute pop
 
 const ck_conv_set ck_conv_avx512 = {
     .name = "conv_avx512", .isa = CK_ISA_AVX512, .pixel_tile = dense_pixels, .panel_tile = dense_panels,
-    .dense = dense, .depthwise = depthwise, .max_pool = max_pool, .average_pool = average_pool,
+    .dense = dense, .depthwise = depthwise, .max_pool = max_pool, .average_pool = average_pool, .winograd = winograd,
 };
 
 #endif

@@ -5,7 +5,7 @@
 // the input are left out, not multiplied by zeros.
 // Included inside an instruction set's target region, after conv/epilogue.h.
 
-enum { depthwise_pixels = 8 };
+enum { depthwise_pixels = conv_most_pixels };
 
 // Where a tile is. The range of columns counts from the first column of the first pixel's window.
 typedef struct depthwise_tile {
@@ -16,47 +16,6 @@ typedef struct depthwise_tile {
     int64_t row_step, column_step;     // elements from a tap to the one below and to the right
     int64_t pixel_step;                // elements between the windows of neighbours
 } depthwise_tile;
-
-// Finishes the sums of `count` pixels by n channels and stores them.
-CK_INLINE void depthwise_store(const ck_conv_args *args, vf sums[depthwise_pixels], int64_t pixel, int count, int64_t channel, int64_t n) {
-    const ck_conv_epilogue *e = &args->epilogue;
-    if (!conv_is_short(e->activation)) {
-        float block[depthwise_pixels * lanes];
-#pragma clang loop unroll(full)
-        for (int m = 0; m < count; m++) v_store(block + m * lanes, sums[m]);
-        conv_finish_block(args, block, lanes, pixel, count, channel, n);
-        return;
-    }
-    if (e->residual && e->residual_first) {
-#pragma clang loop unroll(full)
-        for (int m = 0; m < count; m++) sums[m] += conv_load(conv_residual(e, pixel + m, channel), n);
-    }
-    const vf alpha = v_set(e->alpha), beta = v_set(e->beta);
-    switch (e->activation) {
-#define CK_DEPTHWISE_ACTIVATE(kind) \
-    case kind: \
-        _Pragma("clang loop unroll(full)") for (int m = 0; m < count; m++) sums[m] = conv_activate(sums[m], kind, alpha, beta); \
-        break;
-        CK_DEPTHWISE_ACTIVATE(CK_CONV_RELU)
-        CK_DEPTHWISE_ACTIVATE(CK_CONV_CLIP)
-        CK_DEPTHWISE_ACTIVATE(CK_CONV_LEAKY_RELU)
-        CK_DEPTHWISE_ACTIVATE(CK_CONV_HARD_SIGMOID)
-        CK_DEPTHWISE_ACTIVATE(CK_CONV_HARD_SWISH)
-#undef CK_DEPTHWISE_ACTIVATE
-    default: break;
-    }
-    if (e->factor || e->offset) {
-        const vf factor = e->factor ? conv_load(e->factor + channel, n) : v_set(1), offset = e->offset ? conv_load(e->offset + channel, n) : (vf){0};
-#pragma clang loop unroll(full)
-        for (int m = 0; m < count; m++) sums[m] = v_fma(sums[m], factor, offset);
-    }
-    if (e->residual && !e->residual_first) {
-#pragma clang loop unroll(full)
-        for (int m = 0; m < count; m++) sums[m] += conv_load(conv_residual(e, pixel + m, channel), n);
-    }
-#pragma clang loop unroll(full)
-    for (int m = 0; m < count; m++) conv_store(args->output + (pixel + m) * args->output_pixel_stride + channel, sums[m], n);
-}
 
 CK_INLINE const float *depthwise_weights(const ck_conv_args *args, int64_t channel, int64_t tap) {
     const int64_t taps = args->shape.kernel_height * args->shape.kernel_width;
@@ -87,7 +46,7 @@ CK_INLINE void depthwise_shared(const ck_conv_args *args, const depthwise_tile *
             }
         }
     }
-    depthwise_store(args, sums, tile->first, count, channel, lanes);
+    conv_finish_pixels(args, sums, tile->first, count, channel, lanes);
 }
 
 // Any kernel, any stride, n channels.
@@ -109,7 +68,7 @@ CK_INLINE void depthwise_plain(const ck_conv_args *args, const depthwise_tile *t
             }
         }
     }
-    depthwise_store(args, sums, tile->first, count, channel, n);
+    conv_finish_pixels(args, sums, tile->first, count, channel, n);
 }
 
 CK_INLINE void depthwise_channels(const ck_conv_args *args, const depthwise_tile *tile, const int count, const int width, const int stride) {

@@ -3,6 +3,8 @@
 // Activations of a few instructions are applied in the registers of a tile; the others in memory, by one function for all tiles, because their
 // code is long. Included inside an instruction set's target region, after its simd header and vector/math.h.
 
+enum { conv_most_pixels = 8 };  // of one vector, finished together
+
 /// Whether the activation is one of a few instructions, which `conv_activate` knows.
 CK_INLINE bool conv_is_short(ck_conv_activation activation) { return activation <= CK_CONV_HARD_SWISH; }
 
@@ -81,6 +83,47 @@ static __attribute__((noinline)) void conv_finish_block(
 #undef CK_FINISH
     default: finish_block_with(args, CK_CONV_IDENTITY, sums, stride, pixel, pixels, channel, channels); return;
     }
+}
+
+/// Finishes the sums of `count` (known when compiled) neighbouring pixels by n channels and stores them.
+CK_INLINE void conv_finish_pixels(const ck_conv_args *args, vf *sums, int64_t pixel, int count, int64_t channel, int64_t n) {
+    const ck_conv_epilogue *e = &args->epilogue;
+    if (!conv_is_short(e->activation)) {
+        float block[conv_most_pixels * lanes];
+#pragma clang loop unroll(full)
+        for (int m = 0; m < count; m++) v_store(block + m * lanes, sums[m]);
+        conv_finish_block(args, block, lanes, pixel, count, channel, n);
+        return;
+    }
+    if (e->residual && e->residual_first) {
+#pragma clang loop unroll(full)
+        for (int m = 0; m < count; m++) sums[m] += conv_load(conv_residual(e, pixel + m, channel), n);
+    }
+    const vf alpha = v_set(e->alpha), beta = v_set(e->beta);
+    switch (e->activation) {
+#define CK_ACTIVATE(kind) \
+    case kind: \
+        _Pragma("clang loop unroll(full)") for (int m = 0; m < count; m++) sums[m] = conv_activate(sums[m], kind, alpha, beta); \
+        break;
+        CK_ACTIVATE(CK_CONV_RELU)
+        CK_ACTIVATE(CK_CONV_CLIP)
+        CK_ACTIVATE(CK_CONV_LEAKY_RELU)
+        CK_ACTIVATE(CK_CONV_HARD_SIGMOID)
+        CK_ACTIVATE(CK_CONV_HARD_SWISH)
+#undef CK_ACTIVATE
+    default: break;
+    }
+    if (e->factor || e->offset) {
+        const vf factor = e->factor ? conv_load(e->factor + channel, n) : v_set(1), offset = e->offset ? conv_load(e->offset + channel, n) : (vf){0};
+#pragma clang loop unroll(full)
+        for (int m = 0; m < count; m++) sums[m] = v_fma(sums[m], factor, offset);
+    }
+    if (e->residual && !e->residual_first) {
+#pragma clang loop unroll(full)
+        for (int m = 0; m < count; m++) sums[m] += conv_load(conv_residual(e, pixel + m, channel), n);
+    }
+#pragma clang loop unroll(full)
+    for (int m = 0; m < count; m++) conv_store(args->output + (pixel + m) * args->output_pixel_stride + channel, sums[m], n);
 }
 
 /// The panel after the last one of the call, and the channel after the last one.

@@ -1,5 +1,6 @@
 // Convolution and pooling for Armv8 Advanced SIMD: the bodies shared by all instruction sets, with a tile of 6 pixels by 16 channels.
 #include "conv/sets.h"
+#include "conv/winograd_layout.h"
 
 #if defined(__aarch64__)
 
@@ -19,10 +20,11 @@ enum { dense_pixels = 6, dense_vectors = 4, dense_halves = 0 };
 #include "conv/dense.h"
 #include "conv/depthwise.h"
 #include "conv/pool.h"
+#include "conv/winograd.h"
 
 const ck_conv_set ck_conv_neon = {
     .name = "conv_neon", .isa = CK_ISA_NEON, .pixel_tile = dense_pixels, .panel_tile = dense_panels,
-    .dense = dense, .depthwise = depthwise, .max_pool = max_pool, .average_pool = average_pool,
+    .dense = dense, .depthwise = depthwise, .max_pool = max_pool, .average_pool = average_pool, .winograd = winograd,
 };
 
 #endif

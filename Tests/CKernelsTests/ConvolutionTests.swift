@@ -8,17 +8,31 @@ import Testing
 /// What a kernel of a set does.
 enum ImageOperation: String, CaseIterable, Sendable {
     case dense, depthwise, maxPool, averagePool
+    /// The dense convolution by other means: 3×3, stride and dilation 1.
+    case winograd
 
-    func function(of set: ck_conv_set) -> ck_conv_function? {
+    /// Those for any window.
+    static let general = [ImageOperation.dense, .depthwise, .maxPool, .averagePool]
+
+    func call(_ set: ck_conv_set, _ args: UnsafePointer<ck_conv_args>) {
         switch self {
-        case .dense: set.dense
-        case .depthwise: set.depthwise
-        case .maxPool: set.max_pool
-        case .averagePool: set.average_pool
+        case .dense: set.dense(args)
+        case .depthwise: set.depthwise(args)
+        case .maxPool: set.max_pool(args)
+        case .averagePool: set.average_pool(args)
+        case .winograd:
+            let bytes = ck_winograd_scratch_bytes(args.pointee.shape.output_channels, args.pointee.shape.input_channels)
+            let scratch = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+            defer { scratch.deallocate() }
+            // NaNs: nothing may be read that was not written.
+            scratch.initializeMemory(as: UInt8.self, repeating: 0xff, count: bytes)
+            set.winograd(args, scratch)
         }
     }
 
     var isPool: Bool { self == .maxPool || self == .averagePool }
+    /// Whether an output sums over all inputs.
+    var isDense: Bool { self == .dense || self == .winograd }
 }
 
 /// Sizes of one convolution; the output's follow as ONNX says.
@@ -112,35 +126,41 @@ struct ImageLayer {
         self.operation = operation
         self.window = window
         self.outputs = outputs
-        self.inputs = operation == .dense ? inputs ?? outputs : outputs
+        self.inputs = operation.isDense ? inputs ?? outputs : outputs
         self.finish = finish
         self.countsPadding = countsPadding
         inputStride = self.inputs + widerBy
         outputStride = outputs + 2 * widerBy
         var random = SeededGenerator(seed: UInt64(outputs * 31 + self.inputs * 7 + window.pixels))
         input = random.floats((window.input.height * window.input.width - 1) * inputStride + self.inputs)
-        let products = operation == .dense ? self.inputs : 1
+        let products = operation.isDense ? self.inputs : 1
         weights = operation.isPool ? [] : random.floats(outputs * products * window.taps)
         bias = random.floats(outputs)
         factor = random.floats(outputs)
         offset = random.floats(outputs)
         residual = random.floats(max(0, (window.pixels - 1) * outputStride + outputs))
-        var panels = [Float](repeating: .nan, count: ck_conv_packed_bytes(Int64(outputs), Int64(products), Int64(window.taps)) / 4)
+        let bytes = operation == .winograd
+            ? ck_winograd_packed_bytes(Int64(outputs), Int64(products)) : ck_conv_packed_bytes(Int64(outputs), Int64(products), Int64(window.taps))
+        var panels = [Float](repeating: .nan, count: bytes / 4)
         if !operation.isPool {
             weights.withUnsafeBufferPointer { values in
                 var file = ck_conv_weights(
                     values: values.baseAddress, output_channels: Int64(outputs), input_channels: Int64(products), taps: Int64(window.taps),
                     output_stride: Int64(products * window.taps), input_stride: Int64(window.taps), tap_stride: 1)
-                ck_conv_pack(&file, &panels)
+                if operation == .winograd { ck_winograd_pack(&file, &panels) } else { ck_conv_pack(&file, &panels) }
             }
         }
         self.panels = panels
     }
 
-    /// The output [pixels, outputs] of a kernel over ranges of pixels and of panels; what was not computed must still be a guard.
+    /// Which part of a range an output pixel is in: itself, or its tile.
+    func unit(_ pixel: Int) -> Int {
+        operation == .winograd ? pixel / window.output.width / 4 * ((window.output.width + 3) / 4) + pixel % window.output.width / 4 : pixel
+    }
+
+    /// The output [pixels, outputs] of a kernel over ranges of pixels (tiles) and of panels; what was not computed must still be a guard.
     func run(_ set: ck_conv_set, pixels: Range<Int>? = nil, panels range: Range<Int>? = nil) throws -> [Float] {
-        let function = try #require(operation.function(of: set))
-        let pixels = pixels ?? 0..<window.pixels, range = range ?? 0..<(outputs + 15) / 16
+        let pixels = pixels ?? 0..<(window.pixels == 0 ? 0 : unit(window.pixels - 1) + 1), range = range ?? 0..<(outputs + 15) / 16
         let margin = 19
         var memory = [Float](repeating: guardValue, count: residual.count + 2 * margin)
         if finish.residual == .inPlace { memory.replaceSubrange(margin..<margin + residual.count, with: residual) }
@@ -165,7 +185,7 @@ struct ImageLayer {
                                             activation: finish.activation, alpha: finish.alpha, beta: finish.beta),
                                         first_pixel: Int64(pixels.lowerBound), pixel_count: Int64(pixels.count), first_panel: Int64(range.lowerBound),
                                         panel_count: Int64(range.count), average_counts_padding: countsPadding)
-                                    function(&args)
+                                    operation.call(set, &args)
                                 }
                             }
                         }
@@ -177,7 +197,7 @@ struct ImageLayer {
         var overwritten = 0
         for (index, value) in memory.enumerated() {
             let at = index - margin, pixel = at >= 0 ? at / outputStride : -1, channel = at >= 0 ? at % outputStride : -1
-            if pixels.contains(pixel), channel < outputs, range.contains(channel / 16) {
+            if pixel >= 0, pixel < window.pixels, pixels.contains(unit(pixel)), channel < outputs, range.contains(channel / 16) {
                 result.append(value)
             } else {
                 let before = finish.residual == .inPlace && residual.indices.contains(at) ? residual[at] : guardValue
@@ -202,7 +222,7 @@ struct ImageLayer {
                 inside += 1
                 let tap = ky * window.kernel.width + kx, at = position * inputStride
                 switch operation {
-                case .dense:
+                case .dense, .winograd:
                     for i in 0..<inputs {
                         let product = Double(input[at + i]) * Double(weights[(channel * inputs + i) * window.taps + tap])
                         sum += product
@@ -235,11 +255,13 @@ struct ImageLayer {
 
     /// The largest error of a result over what rounding explains: half an ulp a product and a few for the epilogue.
     func worst(_ result: [Float], _ expected: [(value: Double, scale: Double)]) -> Double {
-        let products = Double(window.taps * (operation == .dense ? inputs : 1))
+        let products = Double(window.taps * (operation.isDense ? inputs : 1))
         return zip(result, expected).map { actual, expected in
             if Double(actual) == expected.value { return 0 }
             let error = abs(Double(actual) - expected.value)
-            return error.isNaN ? .infinity : error / (0x1p-23 * (products + 8) * expected.scale)
+            // Winograd's transforms multiply by up to 8, and what cancels leaves its rounding behind.
+            let steps = operation == .winograd ? 16 * (products + 64) : products + 8
+            return error.isNaN ? .infinity : error / (0x1p-23 * steps * expected.scale)
         }.max() ?? 0
     }
 }
@@ -267,7 +289,7 @@ private let windows: [Window] = [
 @Suite struct ConvolutionTests {
     @Test(arguments: RowReference.convolution.runnable) func everyWindowMatchesDouble(reference: RowReference) throws {
         let set = try set(reference)
-        for operation in ImageOperation.allCases {
+        for operation in ImageOperation.general {
             for window in windows {
                 for (inputs, outputs, wider) in [(1, 1, 0), (3, 16, 0), (3, 17, 1), (16, 33, 0), (19, 40, 5), (8, 24, 0)] {
                     let layer = ImageLayer(operation, window, inputs: inputs, outputs: outputs, widerBy: wider)
@@ -328,7 +350,7 @@ private let windows: [Window] = [
             let whole = try layer.run(set)
             for pixels in [0..<0, 0..<1, 3..<40, 17..<95, 94..<95] {
                 for panels in [0..<0, 0..<1, 1..<2, 1..<4, 3..<5, 4..<5] {
-                    let expected = pixels.flatMap { pixel in
+                    let expected = (0..<window.pixels).filter { pixels.contains(layer.unit($0)) }.flatMap { pixel in
                         panels.flatMap { panel in (panel * 16..<min(72, panel * 16 + 16)).map { whole[pixel * 72 + $0] } }
                     }
                     let part = try layer.run(set, pixels: pixels, panels: panels)
@@ -375,6 +397,7 @@ private let windows: [Window] = [
     /// A NaN in the input is in every output that reads it, whatever the activation, and in no other.
     @Test(arguments: RowReference.convolution.runnable) func notANumberStaysWhereItBelongs(reference: RowReference) throws {
         let set = try set(reference)
+        // Winograd spreads it over its tiles, which is why it is not here.
         for operation in [ImageOperation.dense, .depthwise] {
             for code in 0..<CK_CONV_ACTIVATION_COUNT.rawValue {
                 let finish = Finish(activation: ck_conv_activation(rawValue: code), alpha: -1, beta: 1)
@@ -389,6 +412,39 @@ private let windows: [Window] = [
                 }
             }
         }
+    }
+
+    @Test(arguments: RowReference.convolution.runnable) func winogradMatchesDouble(reference: RowReference) throws {
+        let set = try set(reference)
+        for input in [(1, 1), (4, 4), (5, 7), (8, 8), (9, 14), (13, 31), (21, 40)] {
+            for pads in [(1, 1, 1, 1), (0, 0, 0, 0), (2, 0, 0, 3), (-1, 1, 0, 1)] {
+                let window = Window(input: input, pads: pads)
+                guard window.output.height > 0, window.output.width > 0 else { continue }
+                for (inputs, outputs, wider) in [(1, 1, 0), (3, 17, 2), (16, 16, 0), (24, 40, 1), (33, 8, 0), (40, 72, 0)] {
+                    let layer = ImageLayer(.winograd, window, inputs: inputs, outputs: outputs, widerBy: wider, finish: Finish(bias: true))
+                    #expect(layer.worst(try layer.run(set), layer.naive()) <= 1, "\(inputs) to \(outputs) \(window)")
+                }
+            }
+        }
+        // Against the scale of the output, as networks are compared: 1e-4 is asked for.
+        let layer = ImageLayer(.winograd, Window(input: (20, 20)), inputs: 256, outputs: 32), expected = layer.naive()
+        let error = zip(try layer.run(set), expected).map { abs(Double($0) - $1.value) }.max() ?? 0, largest = expected.map { abs($0.value) }.max() ?? 1
+        print("\(reference.name): Winograd's error \(error / largest) of the largest output")
+        #expect(error <= 2e-5 * largest)
+    }
+
+    /// The choice between the two is for what Winograd can compute, and leaves out what it is bad at.
+    @Test func winogradPaysWhereItCan() {
+        func pays(_ window: Window, _ inputs: Int, _ outputs: Int) -> Bool {
+            var shape = window.shape(inputs: inputs, outputs: outputs)
+            return ck_winograd_pays(&shape)
+        }
+        #expect(pays(Window(input: (160, 160)), 96, 24))
+        #expect(!pays(Window(input: (160, 160)), 3, 24))
+        #expect(!pays(Window(input: (7, 7)), 512, 512))
+        #expect(!pays(Window(input: (160, 160), stride: (1, 2)), 96, 24))
+        #expect(!pays(Window(input: (160, 160), kernel: (3, 5)), 96, 24))
+        #expect(!pays(Window(input: (160, 160), dilation: (2, 1)), 96, 24))
     }
 
     @Test func lookUpHonoursTheMask() throws {

@@ -20,7 +20,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CK_CONV_PANEL = 16 };  ///< output channels of a panel
+enum {
+    CK_CONV_PANEL = 16,    ///< output channels of a panel
+    CK_WINOGRAD_TILE = 4,  ///< output pixels of a Winograd tile, each way
+};
 
 typedef enum ck_conv_activation {
     CK_CONV_IDENTITY = 0,
@@ -80,6 +83,8 @@ typedef struct ck_conv_args {
 } ck_conv_args;
 
 typedef void (*ck_conv_function)(const ck_conv_args *args);
+/// `scratch` is `ck_winograd_scratch_bytes` bytes, 64-byte aligned, one for each call that runs at the same time; what it holds does not matter.
+typedef void (*ck_winograd_function)(const ck_conv_args *args, void *scratch);
 
 /// A complete set of kernels for one instruction set. The scalar set is plain C and the specification; sums of the others are within
 /// 2·eps·(k + 1)·max|x|·max|w| of it (k = products of a sum), and activations within what ckernels/vector.h says.
@@ -92,6 +97,10 @@ typedef struct ck_conv_set {
     ck_conv_function depthwise;     ///< output channel c sums over input channel c
     ck_conv_function max_pool;      ///< NaNs are passed over; a window without any number in it gives −∞
     ck_conv_function average_pool;  ///< a window without any pixel gives 0. The global average is a kernel of the input's size.
+    /// The dense convolution of a 3×3 kernel with stride 1 and dilation 1 by Winograd's F(4×4, 3×3): a quarter of the products for more rounding,
+    /// within 2e-5 · max|x| · Σ|w| over a sum. Panels are what `ck_winograd_pack` wrote. The range counts tiles instead of pixels:
+    /// first_pixel and pixel_count are tiles of 4×4 output pixels, ⌈output_width / 4⌉ to a row. No pixel_tile applies.
+    ck_winograd_function winograd;
 } ck_conv_set;
 
 /// The sets, best first, scalar last.
@@ -112,3 +121,10 @@ typedef struct ck_conv_weights {
 size_t ck_conv_packed_bytes(int64_t output_channels, int64_t input_channels, int64_t taps);
 /// Packs the weights of a group into `panels`, 64-byte aligned memory of `ck_conv_packed_bytes`.
 void ck_conv_pack(const ck_conv_weights *weights, float *panels);
+
+/// The same for `winograd`: taps are those of a 3×3 kernel (weights->taps is 9).
+size_t ck_winograd_packed_bytes(int64_t output_channels, int64_t input_channels);
+void ck_winograd_pack(const ck_conv_weights *weights, float *panels);
+size_t ck_winograd_scratch_bytes(int64_t output_channels, int64_t input_channels);
+/// Whether `winograd` can compute this convolution and is the faster one for it.
+bool ck_winograd_pays(const ck_conv_shape *shape);
