@@ -61,7 +61,7 @@ let package = Package(
         // The command: one file a subcommand.
         .executableTarget(
             name: "swiftlet-cli",
-            dependencies: ["SwiftletMeasure", "SwiftletKernelCases", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            dependencies: ["SwiftletMeasure", "SwiftletKernelCases", "SwiftletNetwork", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
 
         // The published operator tests of ONNX.
         .executableTarget(

@@ -93,12 +93,14 @@ public final class Model: Sendable {
     }
 
     /// As `run(_:)` for models with inputs or outputs that are no tensors of numbers.
-    public func run(_ inputs: [String: ModelValue]) throws -> [String: ModelValue] {
+    public func run(_ inputs: [String: ModelValue]) throws -> [String: ModelValue] { try run(inputs) { try $0.run() } }
+
+    private func run(_ inputs: [String: ModelValue], _ execute: (BoundGraph) throws -> Void) throws -> [String: ModelValue] {
         let given = try checked(inputs)
         var segment = try entry(given.mapValues(ValueSignature.init))
         var tensors = self.inputs.flatMap { port in given[port.name].map(\.tensors) ?? [] }
         while true {
-            tensors = try run(segment, tensors)
+            tensors = try run(segment, tensors, execute)
             switch segment.ending {
             case .finished(let results):
                 return Dictionary(uniqueKeysWithValues: zip(outputNames, results.map { $0.value(tensors) }))
@@ -114,6 +116,13 @@ public final class Model: Sendable {
                 tensors += results.flatMap(\.tensors)
             }
         }
+    }
+
+    /// As `run(_:)`, and says what each node took. Nodes between pauses of the import come in the order they ran.
+    package func profile(_ inputs: [String: ModelValue]) throws -> (results: [String: ModelValue], timings: [NodeTiming]) {
+        var timings: [NodeTiming] = []
+        let results = try run(inputs) { plan in timings += try plan.profile() }
+        return (results, timings)
     }
 
     /// Prepares the model for inputs of these types and shapes: packs weights and plans memory. The contents are not looked at unless shapes
@@ -139,12 +148,12 @@ public final class Model: Sendable {
     }
 
     /// Runs one segment and returns the values that leave it.
-    private func run(_ segment: Segment, _ tensors: [Tensor]) throws -> [Tensor] {
+    private func run(_ segment: Segment, _ tensors: [Tensor], _ execute: (BoundGraph) throws -> Void) throws -> [Tensor] {
         guard let compiled = segment.compiled else { return segment.leaving.map { tensors[$0.input ?? 0] } }
         let context = try lock.withLock { shared.idle[ObjectIdentifier(segment)]?.popLast() } ?? ExecutionContext(compiled, stateBinding: [:])
         let plan = try context.plan([:])
         for (id, tensor) in zip(segment.inputs, tensors) where plan.holds(id) { try plan.write(tensor, to: id) }
-        try plan.run()
+        try execute(plan)
         let results = try segment.leaving.map { leaving in
             if let input = leaving.input { return tensors[input] }
             return try plan.tensor(leaving.id)

@@ -144,6 +144,9 @@ package final class BoundGraph {
     package func run() throws {
         for program in programs { try program.run() }
     }
+
+    /// Runs and says what each node took.
+    package func profile() throws -> [NodeTiming] { try programs.flatMap { try $0.profile() } }
 }
 
 /// Where boundary values and the workspace lie in the arena.

@@ -22,15 +22,19 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
 
     private let program: CPUProgram
     private let steps: UnsafeMutableBufferPointer<CPUStep>
+    /// The node of each step.
+    private let nodes: [Int]
     private let phases: UnsafeMutableBufferPointer<Phase>
     private let tables: [AlignedMemory]
     private let checks: [IndexCheck.Bound]
+    /// The phases a run goes through: all of them, except while they are timed one by one.
+    private var part: Range<Int>
     private let scratch: UnsafeMutableRawPointer
     private let scratchBytes: Int
 
     /// `steps` with their stages, in order.
     init(
-        program: CPUProgram, steps: [(step: CPUStep, stage: Int)], tables: [AlignedMemory], checks: [IndexCheck.Bound],
+        program: CPUProgram, steps: [(step: CPUStep, stage: Int, node: Int)], tables: [AlignedMemory], checks: [IndexCheck.Bound],
         scratch: UnsafeMutableRawPointer, scratchBytes: Int
     ) {
         self.program = program
@@ -46,7 +50,9 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
         let steps = steps.filter { $0.step.taskCount > 0 }
         self.steps = .allocate(capacity: steps.count)
         _ = self.steps.initialize(from: steps.map(\.step))
-        let phases = Self.phases(of: steps)
+        nodes = steps.map(\.node)
+        let phases = Self.phases(of: steps.map { ($0.step, $0.stage) })
+        part = 0..<phases.count
         self.phases = .allocate(capacity: phases.count)
         _ = self.phases.initialize(from: phases)
         super.init()
@@ -62,6 +68,22 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
     func run() throws {
         for check in checks { try check.verify() }
         program.pool.run(self)
+    }
+
+    func profile() throws -> [NodeTiming] {
+        for check in checks { try check.verify() }
+        let clock = ContinuousClock()
+        defer { part = 0..<phases.count }
+        return phases.indices.map { index in
+            part = index..<index + 1
+            let time = clock.measure { program.pool.run(self) }
+            var names = nodes[phases[index].steps.lowerBound..<phases[index].tail.upperBound].map { program.graph.nodes[$0] }
+            names = names.reduce(into: []) { if $0.last?.name != $1.name { $0.append($1) } }
+            let bytes = names.last.map { $0.outputs.reduce(0) { $0 + ((try? program.graph[$1].type.byteCount(under: [:])) ?? 0) } }
+            return NodeTiming(
+                node: names.map(\.name).joined(separator: " → "), operation: names.map { "\($0.op)" }.joined(separator: " → "), backend: "cpu",
+                nanoseconds: Int(time / .nanoseconds(1)), outputBytes: bytes ?? 0)
+        }
     }
 
     // MARK: Planning
@@ -96,7 +118,8 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
     override func execute(_ worker: inout ThreadPool.Worker) {
         let scratch = scratch + worker.index * scratchBytes
         var ahead = WeightsAhead()
-        for phase in phases {
+        for index in part {
+            let phase = phases[index]
             // Only a thread that has a task prepares: what it reads cannot change before that task is done.
             var isPrepared = false
             if let next = phase.next, ahead.step != next, case .linear(let step) = steps[next] {

@@ -76,7 +76,6 @@ extension CPULowering {
         for input in node.inputs { keep(input) }
         let operands = node.inputs.map { slot(reading: $0) }
         let shape = sizes(node.outputs[0])
-        guard !shape.contains(0) else { _ = slot(writing: node.outputs[0]); return }
         let sameShape = node.inputs.first { graph[$0].type == graph[node.outputs[0]].type && graph[$0].weight == nil }
         let out = slot(writing: node.outputs[0], inPlace: sameShape)
         let axes = ElementStep.axes(of: shape, sizes(node.inputs[0]), sizes(node.inputs[node.inputs.count - 1]))

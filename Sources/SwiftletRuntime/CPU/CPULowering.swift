@@ -13,6 +13,8 @@ struct CPULowering {
     var slotOfValue: [ValueID: SlotID] = [:]
     var steps: [LoweredStep] = []
     private var checks: [IndexCheck] = []
+    /// The node being lowered, by its place in the graph.
+    private var currentNode = 0
     var owners: [AnyObject] = []
     private var packed: [ValueID: PackedMatrix] = [:]
     /// The rounded form of a value, once some layer has asked for it.
@@ -111,12 +113,12 @@ struct CPULowering {
     }
 
     mutating func emit(scratchBytes: @escaping (Binding) throws -> Int = { _ in 0 }, _ bind: @escaping (StepBinder) throws -> CPUStep) {
-        steps.append(LoweredStep(bind: bind, scratchBytes: scratchBytes, isRowWise: false))
+        steps.append(LoweredStep(bind: bind, scratchBytes: scratchBytes, isRowWise: false, node: currentNode))
     }
 
     /// A step that makes each row from the same row of what it reads.
     mutating func emitRowWise(_ bind: @escaping (StepBinder) throws -> CPUStep) {
-        steps.append(LoweredStep(bind: bind, scratchBytes: { _ in 0 }, isRowWise: true))
+        steps.append(LoweredStep(bind: bind, scratchBytes: { _ in 0 }, isRowWise: true, node: currentNode))
     }
 
     /// Numbers the stages, and makes lifetimes of slots out of those of steps: row-wise steps in a row are one stage.
@@ -144,7 +146,9 @@ struct CPULowering {
                 readers[root(input), default: []].append(node)
             }
         }
-        for node in graph.nodes[partition.nodes] {
+        for index in partition.nodes {
+            let node = graph.nodes[index]
+            currentNode = index
             if try !lowerImages(node, vector) {
                 for input in node.inputs { preparePlain(input) }
                 try lower(node, vector)
@@ -155,7 +159,7 @@ struct CPULowering {
         formStages()
         for (_, matrix) in packed { owners.append(matrix.owner) }
         let name = "\(graph.name) nodes \(partition.nodes)"
-        return CPUProgram(name: name, pool: pool, slots: slots, steps: steps, checks: checks, owners: owners)
+        return CPUProgram(graph: graph, name: name, pool: pool, slots: slots, steps: steps, checks: checks, owners: owners)
     }
 
     private mutating func lower(_ node: Node, _ vector: VectorKernels) throws {

@@ -13,8 +13,11 @@ final class CPUProgram: Program, @unchecked Sendable {
     let checks: [IndexCheck]
     /// Whatever the steps point to.
     let owners: [AnyObject]
+    /// The graph the steps were made from, for names.
+    let graph: Graph
 
-    init(name: String, pool: ThreadPool, slots: [Slot], steps: [LoweredStep], checks: [IndexCheck], owners: [AnyObject]) {
+    init(graph: Graph, name: String, pool: ThreadPool, slots: [Slot], steps: [LoweredStep], checks: [IndexCheck], owners: [AnyObject]) {
+        self.graph = graph
         self.name = name
         self.pool = pool
         self.slots = slots
@@ -41,7 +44,7 @@ final class CPUProgram: Program, @unchecked Sendable {
         }
         let binder = StepBinder(binding: memory.binding, addresses: addresses)
         let scratchBytes = (layout.byteCount - layout.scratchOffset) / pool.threadCount
-        let bound = try steps.map { (step: try $0.bind(binder), stage: $0.stage) }
+        let bound = try steps.map { (step: try $0.bind(binder), stage: $0.stage, node: $0.node) }
         return CPUBoundProgram(
             program: self, steps: bound, tables: binder.tables, checks: try checks.map { try $0.bound(binder) },
             scratch: memory.workspace + layout.scratchOffset, scratchBytes: scratchBytes)
@@ -54,6 +57,8 @@ struct LoweredStep {
     let scratchBytes: (Binding) throws -> Int
     /// Whether each row of what it makes comes from the same row of what it reads.
     let isRowWise: Bool
+    /// The node it belongs to.
+    let node: Int
     /// Steps of one stage may run side by side, row by row, so what any of them names lives as long as the stage.
     var stage = 0
 }

@@ -97,4 +97,13 @@ private final class ReferenceBoundProgram: BoundProgram {
     }
 
     func run() throws { for step in steps { try step.run() } }
+
+    func profile() throws -> [NodeTiming] {
+        let clock = ContinuousClock()
+        return try steps.map { step in
+            let time = try clock.measure { try step.run() }
+            let bytes = step.outputs.reduce(0) { $0 + ($1.format.rowBytes(elements: $1.count) ?? 0) }
+            return NodeTiming(node: step.node.name, operation: "\(step.node.op)", backend: "reference", nanoseconds: Int(time / .nanoseconds(1)), outputBytes: bytes)
+        }
+    }
 }

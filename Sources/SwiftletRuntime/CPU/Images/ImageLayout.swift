@@ -76,7 +76,8 @@ extension CPULowering {
 
     /// Adds a copy of 4-byte elements: sizes and strides in elements, outermost first.
     mutating func emitCopy(from x: SlotID, to out: SlotID, offset: Int = 0, outOffset: Int = 0, elementBytes: Int = 4, _ axes: [(size: Int, stride: Int, outStride: Int)]) {
-        guard axes.allSatisfy({ $0.size > 0 }) else { return }
+        // Nothing to copy is still a step: the slots that were asked for belong to it.
+        let isEmpty = axes.contains { $0.size == 0 }
         var simple = CopyStep.simplified(axes.map { .init(size: $0.size, stride: $0.stride * elementBytes, outStride: $0.outStride * elementBytes) })
         // A short outermost axis leaves threads without work: the next one is cut in two, or it is.
         if simple.isEmpty { simple = [.init(size: 1, stride: 0, outStride: 0)] }
@@ -111,7 +112,7 @@ extension CPULowering {
             .copy(
                 CopyStep(
                     x: UnsafeRawPointer(binder.raw(x)) + offset * elementBytes, out: binder.raw(out) + outOffset * elementBytes, axes: try binder.store(table),
-                    axisCount: table.count, elementBytes: elementBytes, perTask: perTask, taskCount: (table[0].size + perTask - 1) / perTask))
+                    axisCount: table.count, elementBytes: elementBytes, perTask: perTask, taskCount: isEmpty ? 0 : (table[0].size + perTask - 1) / perTask))
         }
     }
 }

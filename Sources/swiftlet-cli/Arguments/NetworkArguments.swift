@@ -1,0 +1,36 @@
+// The options of every command that runs an ONNX network.
+import ArgumentParser
+import Foundation
+import SwiftletModels
+import SwiftletNetwork
+import SwiftletRuntime
+
+struct NetworkArguments: ParsableArguments {
+    @Option(help: "Threads that compute (default: one a physical core).")
+    var threads: Int?
+
+    @Option(help: "Highest instruction set to use (default: the best this machine has, or $SWIFTLET_ISA).")
+    var isa: InstructionSet?
+
+    func validate() throws {
+        if let threads, !(1...512).contains(threads) { throw ValidationError("--threads must be between 1 and 512.") }
+    }
+
+    /// Loads the model in a file, or the pulled one of that name.
+    func load(_ model: String) async throws -> Model {
+        let options = NetworkOptions(threads: threads, instructionSet: try InstructionSet.resolve(isa?.rawValue))
+        return try await Model.load(URL(fileURLWithPath: ModelCache().resolve(model)), options: options)
+    }
+}
+
+/// `name=value` on the command line.
+struct NamedArgument: ExpressibleByArgument {
+    let name, value: String
+
+    init?(argument: String) {
+        // Names may have an equals sign; values here do not begin with one.
+        guard let sign = argument.lastIndex(of: "="), sign != argument.startIndex else { return nil }
+        name = String(argument[..<sign])
+        value = String(argument[argument.index(after: sign)...])
+    }
+}
