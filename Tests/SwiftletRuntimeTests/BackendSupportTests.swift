@@ -53,6 +53,8 @@ extension Op {
         case .cacheWrite: "cacheWrite"
         case .attention: "attention"
         case .reshape: "reshape"
+        // Imported networks: ReferenceTensorTests, and the published operator tests.
+        case .tensor: "tensor"
         }
     }
 

@@ -229,6 +229,7 @@ extension Unary {
         case .silu: 1.1
         case .gelu, .geluTanh: 1.13
         case .scale(let factor): abs(Double(factor))
+        default: .infinity  // not among the samples
         }
     }
 
@@ -240,6 +241,7 @@ extension Unary {
         case .sigmoid, .tanh: 4e-7
         case .silu, .gelu, .geluTanh: 1e-6 * max(abs(x), 1)
         case .softcap(let limit): 1e-6 * max(Double(limit), 1)
+        default: 0  // not among the samples
         }
     }
 }
