@@ -6,6 +6,7 @@ extension Importer {
         let families = [
             elementOperators, shapeOperators, lookUpOperators, productOperators, windowOperators, reductionOperators,
             normalisationOperators, quantisationOperators, recurrentOperators,
+            attentionOperators, lossOperators, signalOperators, algebraOperators,
         ]
         var table: [String: OperatorImporter] = [:]
         for family in families { table.merge(family) { first, _ in first } }
