@@ -46,6 +46,12 @@ let package = Package(
         .target(name: "COpenBLASCore"),
         .target(name: "SwiftletLinearAlgebra", dependencies: ["COpenBLAS", "COpenBLASCore", "SwiftletTensor"]),
 
+        // libjpeg(-turbo) and libpng as the system has them; what calls setjmp for them; pictures, and what networks want of them.
+        .systemLibrary(name: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"]), .brew(["jpeg-turbo"])]),
+        .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
+        .target(name: "CImageCodecs", dependencies: ["CJPEG", "CPNG"]),
+        .target(name: "SwiftletVision", dependencies: ["CImageCodecs", "SwiftletTensor"]),
+
         // Every kernel × real layer shapes: filled, checked against the scalar twin, ready to be timed.
         .target(name: "SwiftletKernelCases", dependencies: ["CKernels", "SwiftletPortableKernels", "SwiftletTensor"]),
 
@@ -87,6 +93,8 @@ let package = Package(
         .testTarget(name: "SwiftletPortableKernelsTests", dependencies: ["SwiftletPortableKernels", "CKernels", "SwiftletTensor", "TestSupport"]),
         .testTarget(name: "SwiftletTests", dependencies: ["Swiftlet"]),
         .testTarget(name: "SwiftletLinearAlgebraTests", dependencies: ["SwiftletLinearAlgebra", "COpenBLASCore", "TestSupport"]),
+        .testTarget(
+            name: "SwiftletVisionTests", dependencies: ["SwiftletVision", "SwiftletFormats", "TestSupport"], exclude: ["Scripts", "Vectors"]),
         .testTarget(name: "SwiftletKernelCasesTests", dependencies: ["SwiftletKernelCases", "SwiftletPortableKernels", "CKernels", "SwiftletTensor"]),
         .testTarget(name: "SwiftletModelsTests", dependencies: ["SwiftletModels"]),
         .testTarget(name: "SwiftletMeasureTests", dependencies: ["SwiftletMeasure", "SwiftletKernelCases", "CKernels", "TestSupport"]),

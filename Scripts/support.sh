@@ -33,39 +33,50 @@ require_python() {
 has_libraries() {
     local folder status=0
     folder="$(mktemp -d)"
-    printf '#include <cblas.h>\n#include <lapacke.h>\nint main(void) { return openblas_get_num_threads() < 0 || LAPACKE_get_nancheck() < 0; }\n' >"$folder/probe.c"
+    cat >"$folder/probe.c" <<'END'
+#include <cblas.h>
+#include <lapacke.h>
+#include <png.h>
+#include <stdio.h>
+#include <jpeglib.h>
+int main(void) {
+    struct jpeg_error_mgr errors;
+    return openblas_get_num_threads() < 0 || LAPACKE_get_nancheck() < 0 || !jpeg_std_error(&errors) || !png_access_version_number();
+}
+END
     # shellcheck disable=SC2046
-    clang $(pkg-config --cflags openblas 2>/dev/null) "$folder/probe.c" $(pkg-config --libs openblas 2>/dev/null) -lopenblas -llapacke \
+    clang $(pkg-config --cflags openblas libjpeg libpng 2>/dev/null) "$folder/probe.c" \
+        $(pkg-config --libs openblas libjpeg libpng 2>/dev/null) -lopenblas -llapacke -ljpeg -lpng16 \
         -o "$folder/probe" >/dev/null 2>&1 || status=1
     rm -rf "$folder"
     return $status
 }
 
-# OpenBLAS and LAPACKE, from apt where they are missing.
+# OpenBLAS, LAPACKE, libjpeg(-turbo) and libpng, from apt where they are missing.
 install_libraries() {
     if [ "$(uname -s)" != Linux ]; then
-        say "Not Linux: expecting OpenBLAS and LAPACK to be installed (brew install openblas lapack)."
+        say "Not Linux: expecting OpenBLAS, LAPACK, libjpeg and libpng to be installed (brew install openblas lapack jpeg-turbo libpng)."
         return
     fi
     # clang comes with Swift, beside it.
     PATH="$PATH:$(dirname "$(readlink -f "$(command -v swift)")")"
     if has_libraries; then
-        say "OpenBLAS and LAPACKE are installed."
+        say "OpenBLAS, LAPACKE, libjpeg and libpng are installed."
         return
     fi
-    local packages=(libopenblas-dev liblapacke-dev) as_root=()
+    local packages=(libopenblas-dev liblapacke-dev libjpeg-dev libpng-dev) as_root=()
     command -v apt-get >/dev/null ||
-        stop "OpenBLAS or LAPACKE is missing, and this system has no apt." "Install the development packages of OpenBLAS and LAPACKE, then run this again."
+        stop "A library is missing, and this system has no apt." "Install the development packages of OpenBLAS, LAPACKE, libjpeg and libpng, then run this again."
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null ||
-            stop "OpenBLAS or LAPACKE is missing; installing them needs root." "As root: apt-get install ${packages[*]}"
+            stop "A library is missing; installing it needs root." "As root: apt-get install ${packages[*]}"
         as_root=(sudo)
     fi
     say "Installing ${packages[*]} with apt."
     "${as_root[@]}" apt-get update -qq
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null ||
         stop "apt could not install ${packages[*]}." "Read its message above; or install them by hand, then run this again."
-    has_libraries || stop "OpenBLAS or LAPACKE is still not usable after the installation." "Compile a program with cblas.h and lapacke.h to see why."
+    has_libraries || stop "A library is still not usable after the installation." "Compile a program with cblas.h, lapacke.h, jpeglib.h and png.h to see why."
 }
 
 # Everything a build needs.

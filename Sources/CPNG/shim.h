@@ -1,0 +1,4 @@
+/// The header of libpng, from Debian's libpng-dev.
+#pragma once
+
+#include <png.h>
