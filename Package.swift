@@ -37,7 +37,7 @@ let package = Package(
         .target(name: "SwiftletLanguage", dependencies: ["SwiftletRuntime", "SwiftletFormats", "CKernels"]),
 
         // Any ONNX network: import to graphs, and the model an app runs.
-        .target(name: "SwiftletNetwork", dependencies: ["SwiftletRuntime", "SwiftletFormats"]),
+        .target(name: "SwiftletNetwork", dependencies: ["SwiftletRuntime", "SwiftletFormats", "CKernels"]),
 
         // OpenBLAS and LAPACKE as the system has them; the constructor that puts OpenBLAS on the right core; the one room that calls them.
         .systemLibrary(

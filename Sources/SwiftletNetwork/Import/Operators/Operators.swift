@@ -7,6 +7,7 @@ extension Importer {
             elementOperators, shapeOperators, lookUpOperators, productOperators, windowOperators, reductionOperators,
             normalisationOperators, quantisationOperators, recurrentOperators,
             attentionOperators, lossOperators, signalOperators, algebraOperators,
+            selectionOperators, sequenceOperators, stringOperators, randomOperators, placementOperators, trainingOperators,
         ]
         var table: [String: OperatorImporter] = [:]
         for family in families { table.merge(family) { first, _ in first } }
