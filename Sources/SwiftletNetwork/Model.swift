@@ -168,7 +168,7 @@ public final class Model: Sendable {
         try lock.withLock {
             let key = SegmentKey.types(inputs.map { signatures[$0.name] ?? .absent })
             return try shared.entries.find(key, dropped: forget) {
-                try Segment(Importer(file, inputs: signatures, evaluate: ReferenceBackend.evaluate), compile: compile)
+                try Segment(Importer(file, inputs: signatures, evaluate: Evaluator.evaluate), compile: compile)
             }
         }
     }
@@ -267,5 +267,6 @@ extension ONNXType {
 
 extension PassPipeline {
     /// What is done to every imported network before a backend sees it.
-    static let network = PassPipeline(name: "network", [DeadCodeElimination()])
+    static let network = PassPipeline(
+        name: "network", [DeadCodeElimination(), FuseGates(), FoldChannelScales(), FuseConvolution(), DeadCodeElimination()])
 }

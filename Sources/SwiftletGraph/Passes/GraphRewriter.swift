@@ -4,7 +4,7 @@
 // `result()`: a match never shifts the ones after it.
 
 struct GraphRewriter {
-    let graph: Graph
+    private(set) var graph: Graph
     private let readers: [ValueID: Int]
     private var producers: [ValueID: Int]
     /// The nodes by their original index; nil for those that a fusion took.
@@ -23,6 +23,21 @@ struct GraphRewriter {
     subscript(index: Int) -> Node? { nodes[index] }
 
     func type(of id: ValueID) -> ValueType { graph[id].type }
+
+    subscript(value id: ValueID) -> Value { graph[id] }
+
+    /// A new f32 constant of the shape of another.
+    mutating func constant(_ values: [Float], like other: ValueID) throws -> ValueID {
+        try constant(values, shape: Shape(type(of: other).shape.compactMap(\.fixed)), name: graph[other].name)
+    }
+
+    /// A new f32 vector.
+    mutating func constant(_ values: [Float], name: String) throws -> ValueID { try constant(values, shape: [values.count], name: name) }
+
+    private mutating func constant(_ values: [Float], shape: Shape, name: String) throws -> ValueID {
+        let weight = try Weight(name: name, shape: shape, format: .dense(.f32), store: WeightStore(values))
+        return graph.add(Value(name: name, type: weight.type, origin: .weight(weight)))
+    }
 
     /// The index of the node that computes `id`, for values that nobody but one node reads (a graph output has a reader outside): a fusion
     /// may make such a value disappear.

@@ -47,8 +47,8 @@ extension CPULowering {
         }
     }
 
-    /// What one call of a window kernel is made of, before addresses are known.
-    private struct LoweredWindow {
+    /// What one call of a window kernel is made of, before addresses are known. A class, so that what follows can still ride on the step.
+    final class LoweredWindow {
         var kernel: WindowKernel
         var shape: ck_conv_shape
         var images, groups: Int
@@ -62,9 +62,35 @@ extension CPULowering {
         var factor: SlotID?
         var countsPadding = false
         var cut: WindowCut
+
+        init(
+            kernel: WindowKernel, shape: ck_conv_shape, images: Int, groups: Int, x: SlotID, out: SlotID, inputChannels: Int, inputElements: Int,
+            outputChannels: Int, outputElements: Int, panels: UnsafePointer<Float>? = nil, groupPanels: Int = 0,
+            epilogue: ck_conv_epilogue = ck_conv_epilogue(), residual: SlotID? = nil, factor: SlotID? = nil, countsPadding: Bool = false, cut: WindowCut
+        ) {
+            self.kernel = kernel
+            self.shape = shape
+            self.images = images
+            self.groups = groups
+            self.x = x
+            self.out = out
+            self.inputChannels = inputChannels
+            self.inputElements = inputElements
+            self.outputChannels = outputChannels
+            self.outputElements = outputElements
+            self.panels = panels
+            self.groupPanels = groupPanels
+            self.epilogue = epilogue
+            self.residual = residual
+            self.factor = factor
+            self.countsPadding = countsPadding
+            self.cut = cut
+        }
     }
 
-    private mutating func emit(_ window: LoweredWindow) {
+    /// `result`: the value that the step makes, when what follows may ride on it.
+    private mutating func emit(_ window: LoweredWindow, result: ValueID? = nil) {
+        lastWindow = result.map { (window, $0, steps.count) }
         emit { binder in
             var args = ck_conv_args()
             args.shape = window.shape
@@ -198,7 +224,8 @@ extension CPULowering {
                 cut: WindowCut(
                     pixels: output.pixels, panels: panelCount, pixelTile: Int(isDepthwise ? 1 : set.pixel_tile), panelTile: Int(isDepthwise ? 1 : set.panel_tile),
                     // Depthwise sums reuse little: a product is worth several of a dense one.
-                    multiplyAccumulates: output.pixels * channels * taps * (isDepthwise ? 4 : inputs), threads: pool.threadCount)))
+                    multiplyAccumulates: output.pixels * channels * taps * (isDepthwise ? 4 : inputs), threads: pool.threadCount)),
+            result: node.outputs[0])
     }
 
     /// Steps as wide as the kernel: each pixel makes its own pixels, so the product is a 1 × 1 convolution whose outputs are moved to their places.
@@ -326,6 +353,7 @@ extension CPULowering {
         let (image, other) = graph[a].type == graph[node.outputs[0]].type ? (a, b) : (b, a)
         guard graph[image].type == graph[node.outputs[0]].type, liesAsImage(image), let channels = channelVector(other, of: node.outputs[0]) else { return false }
         guard function == .multiply || function == .add || (image == a && function == .subtract) || (image == a && function == .divide) else { return false }
+        if case .constant(let values) = channels, try ride(function, values, on: image, result: node.outputs[0]) { return true }
         let set = try convolutionKernels()
         var epilogue = ck_conv_epilogue()
         var factor: SlotID?
@@ -353,6 +381,26 @@ extension CPULowering {
                 cut: WindowCut(
                     pixels: size.pixels, panels: (size.channels + 15) / 16, pixelTile: 1, panelTile: 1 << 20, multiplyAccumulates: size.elements * 8,
                     threads: pool.threadCount)))
+        return true
+    }
+
+    /// Puts one number a channel into the epilogue of the window step before, if nobody else reads what that made.
+    private mutating func ride(_ function: Binary, _ values: [Float], on image: ValueID, result: ValueID) throws -> Bool {
+        guard let (window, made, step) = lastWindow, made == image, step == steps.count - 1, readersLeft[root(image), default: 0] == 1,
+            !partition.outputs.contains(root(image)), imageSize(image).map({ !$0.isPlain }) ?? false
+        else { return false }
+        let residualIsLast = window.residual != nil && !window.epilogue.residual_first
+        guard window.epilogue.offset == nil, window.factor == nil, !residualIsLast else { return false }
+        switch function {
+        case .multiply, .divide:
+            guard window.epilogue.factor == nil else { return false }
+            window.epilogue.factor = try vector(function == .multiply ? values : values.map { 1 / $0 })
+        case .add: window.epilogue.offset = try vector(values)
+        case .subtract: window.epilogue.offset = try vector(values.map { -$0 })
+        default: return false
+        }
+        lastWindow = (window, result, step)
+        imageSlots[result] = window.out
         return true
     }
 

@@ -32,8 +32,9 @@ extension CPULowering {
 
     /// Sees to it that a value lies channels last. Before any slot of a step is asked for: the change is a step of its own.
     mutating func prepareImage(_ value: ValueID) {
-        guard let size = imageSize(value), !size.isPlain, imageSlots[value] == nil else { return preparePlain(value) }
+        if imageSlots[value] != nil { return }
         preparePlain(value)
+        guard let size = imageSize(value), !size.isPlain else { return }
         let plain = slot(reading: value)
         let type = graph[value].type
         let image = add(Slot(home: .planned, byteCount: { try type.byteCount(under: $0) }))
