@@ -12,33 +12,26 @@ public struct FoldChannelScales: GraphPass {
         for index in rewriter.indices {
             guard let node = rewriter[index], case .binary(let function) = node.op, let result = node.outputs.first else { continue }
             for (x, constant) in [(node.inputs[0], node.inputs[1]), (node.inputs[1], node.inputs[0])] {
-                guard let producer = rewriter.soleProducer(of: x), let conv = rewriter[producer], var convolution = conv.plainConvolution,
+                guard let producer = rewriter.soleProducer(of: x), let conv = rewriter[producer], let kind = conv.scalable,
                     rewriter.type(of: x) == rewriter.type(of: result), let values = rewriter.channelValues(constant, of: result),
-                    let weight = rewriter.floats(conv.inputs[1]), x == node.inputs[0] || function == .add || function == .multiply
+                    var weight = rewriter.floats(conv.inputs[1]), x == node.inputs[0] || function == .add || function == .multiply,
+                    var bias = kind.hasBias ? rewriter.floats(conv.inputs[2]) : [Float](repeating: 0, count: values.count), bias.count == values.count
                 else { continue }
-                let outputs = values.count
-                let bias = convolution.hasBias ? rewriter.floats(conv.inputs[2]) : [Float](repeating: 0, count: outputs)
-                guard var bias, bias.count == outputs, weight.count % outputs == 0 else { continue }
-                var scaled = weight
                 switch function {
                 case .multiply, .divide:
                     let scales = function == .multiply ? values : values.map { 1 / $0 }
-                    let run = weight.count / outputs
-                    for feature in 0..<outputs {
-                        for place in feature * run..<(feature + 1) * run { scaled[place] *= scales[feature] }
-                        bias[feature] *= scales[feature]
-                    }
-                case .add: for feature in 0..<outputs { bias[feature] += values[feature] }
-                case .subtract: for feature in 0..<outputs { bias[feature] -= values[feature] }
+                    // [outer, features, inner] elements: features come first, or second in a transposed convolution.
+                    let inner = kind.inner ?? weight.count / max(1, scales.count)
+                    for place in weight.indices { weight[place] *= scales[place / inner % scales.count] }
+                    for feature in bias.indices { bias[feature] *= scales[feature] }
+                case .add: for feature in bias.indices { bias[feature] += values[feature] }
+                case .subtract: for feature in bias.indices { bias[feature] -= values[feature] }
                 default: continue
                 }
-                convolution.hasBias = true
-                let weightID = function == .add || function == .subtract ? conv.inputs[1] : try rewriter.constant(scaled, like: conv.inputs[1])
+                let weightID = function == .add || function == .subtract ? conv.inputs[1] : try rewriter.constant(weight, like: conv.inputs[1])
                 let biasID = try rewriter.constant(bias, name: "\(conv.name).bias")
                 rewriter.replace(
-                    [producer],
-                    with: Node(name: conv.name, op: .tensor(.convolution(convolution)), inputs: [conv.inputs[0], weightID, biasID], outputs: node.outputs),
-                    at: index)
+                    [producer], with: Node(name: conv.name, op: kind.biased, inputs: [conv.inputs[0], weightID, biasID], outputs: node.outputs), at: index)
                 break
             }
         }
@@ -61,6 +54,14 @@ public struct FuseConvolution: GraphPass {
             {
                 convolution.activation = function
                 rewriter.replace([producer], with: conv.with(convolution, inputs: conv.inputs, outputs: node.outputs), at: index)
+                continue
+            }
+            if case .unary(let function) = node.op, function.isActivation, let producer = rewriter.soleProducer(of: node.inputs[0]),
+                let conv = rewriter[producer], case .tensor(.transposedConvolution(var convolution)) = conv.op, convolution.activation == nil
+            {
+                convolution.activation = function
+                let fused = Node(name: conv.name, op: .tensor(.transposedConvolution(convolution)), inputs: conv.inputs, outputs: node.outputs)
+                rewriter.replace([producer], with: fused, at: index)
                 continue
             }
             for (x, residual) in node.operands(ofCommutative: .add) {
@@ -128,10 +129,20 @@ extension Unary {
 }
 
 extension Node {
-    /// The convolution when the node is one that nothing has been fused into.
-    fileprivate var plainConvolution: Convolution? {
-        guard case .tensor(.convolution(let convolution)) = op, convolution.activation == nil, !convolution.hasResidual else { return nil }
-        return convolution
+    /// A convolution that nothing has been fused into: whether it has a bias, the elements behind the features in its weight's order of axes (nil:
+    /// all the others), and the same operation with a bias.
+    fileprivate var scalable: (hasBias: Bool, inner: Int?, biased: Op)? {
+        switch op {
+        case .tensor(.convolution(var convolution)) where convolution.activation == nil && !convolution.hasResidual:
+            let hasBias = convolution.hasBias
+            convolution.hasBias = true
+            return (hasBias, nil, .tensor(.convolution(convolution)))
+        case .tensor(.transposedConvolution(var convolution)) where convolution.activation == nil && convolution.groups == 1:
+            let hasBias = convolution.hasBias
+            convolution.hasBias = true
+            return (hasBias, convolution.window.kernel.reduce(1, *), .tensor(.transposedConvolution(convolution)))
+        default: return nil
+        }
     }
 
     fileprivate func with(_ convolution: Convolution, inputs: [ValueID], outputs: [ValueID]) -> Node {

@@ -73,8 +73,11 @@ public struct TransposedConvolution: Sendable, Hashable {
     public var hasBias: Bool
     /// Elements more at the high end of each axis.
     public var outputPadding: [Int]
+    /// Comes after the bias.
+    public var activation: Unary?
 
-    public init(window: Window, groups: Int = 1, hasBias: Bool = false, outputPadding: [Int]? = nil) {
+    public init(window: Window, groups: Int = 1, hasBias: Bool = false, outputPadding: [Int]? = nil, activation: Unary? = nil) {
+        self.activation = activation
         self.window = window
         self.groups = groups
         self.hasBias = hasBias

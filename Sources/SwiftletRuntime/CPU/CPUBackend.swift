@@ -11,6 +11,8 @@ package struct CPUBackend: Backend {
     let pool: ThreadPool
     /// Where packed weights are kept between runs; nil packs them anew.
     let panels: PanelCache?
+    /// Packed weights that the graphs compiled here share.
+    let constants = PackedConstants()
 
     /// What a quantised weight is multiplied with.
     package enum ActivationPrecision: Sendable {

@@ -17,7 +17,8 @@ extension CPULowering {
         case .transposedConvolution(let convolution):
             let window = convolution.window
             guard isComputed(0), isConstant(1), ImageSize(types[0]) != nil, ImageSize(graph[node.outputs[0]].type) != nil else { return false }
-            guard !convolution.hasBias || isConstant(2), convolution.groups == 1, window.kernel == window.strides else { return false }
+            guard !convolution.hasBias || isConstant(2), convolution.groups == 1, window.kernel == window.strides,
+                convolution.activation.map({ activation($0) != nil }) ?? true else { return false }
             return (window.low + window.high + convolution.outputPadding).allSatisfy { $0 == 0 } && window.dilations.allSatisfy { $0 == 1 }
         case .pool(let pool):
             guard isComputed(0), ImageSize(types[0]) != nil, ImageSize(graph[node.outputs[0]].type) != nil else { return false }
@@ -32,7 +33,13 @@ extension CPULowering {
             guard types[0].element == .f32, isComputed(0), !axes.isEmpty, axes.allSatisfy({ (types[0].shape[$0].fixed ?? 0) > 0 }) else { return false }
             return axes.sorted() == Array(axes.min().map { $0..<min(rank, $0 + axes.count) } ?? 0..<0)
         case .matmul: return types.allSatisfy { $0.element == .f32 } && types[0].shape.allSatisfy { $0 != 0 } && types[1].shape.allSatisfy { $0 != 0 }
-        case .deformableConvolution, .recurrent, .resize, .gridSample, .roiAlign, .select, .cast, .bitcast, .quantize, .dequantize, .pad, .gather,
+        case .resize(let resize):
+            guard isComputed(0), ImageSize(types[0]) != nil, ImageSize(graph[node.outputs[0]].type) != nil else { return false }
+            // Space alone, every place inside the input.
+            if case .cropAndResize = resize.coordinates { return false }
+            return types[0].shape.prefix(2).elementsEqual(resize.sizes.prefix(2).map { Dimension($0) }) && resize.scales.prefix(2).allSatisfy { $0 == 1 }
+                && !resize.antialiases
+        case .deformableConvolution, .recurrent, .gridSample, .roiAlign, .select, .cast, .bitcast, .quantize, .dequantize, .pad, .gather,
             .gatherElements, .gatherND, .scatterElements, .scatterND, .argument, .topK, .cumulative:
             return false
         }

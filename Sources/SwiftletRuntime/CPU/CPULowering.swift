@@ -354,9 +354,25 @@ struct CPULowering {
 
     private mutating func pack(_ values: [ValueID]) throws -> [PackedMatrix] {
         let (weights, name) = (try values.map(weight), graph[values[0]].name)
-        let matrices = try (backend.panels?.panels(weights, name: name) ?? PackedPanels(weights, name: name, pool: pool)).matrices
+        let matrices = try (backend.panels?.panels(weights, name: name) ?? shared(weights, name: name)).matrices
         for (value, matrix) in zip(values, matrices) { packed[value] = matrix }
         return matrices
+    }
+
+    /// Panels another graph of this backend may have packed already. Only floats: blocks belong to language models, which compile one graph and give
+    /// the pages of their file back as they pack.
+    private func shared(_ weights: [Weight], name: String) throws -> PackedPanels {
+        guard weights.count == 1, let weight = weights.first, weight.format == .dense(.f32) else { return try PackedPanels(weights, name: name, pool: pool) }
+        let layout = try PackedLayout(weights, name: name)
+        let key = weight.store.withBytes { PackedConstants.Key($0, form: [0, layout.rows, layout.columns]) }
+        var made: PackedPanels?
+        let memory = try backend.constants.memory(key) {
+            let panels = try PackedPanels(weights, name: name, pool: pool)
+            made = panels
+            guard let memory = panels.owner as? AlignedMemory else { throw SwiftletError.outOfMemory(bytes: layout.byteCount, purpose: "packed weight \(name)") }
+            return memory
+        }
+        return made ?? PackedPanels(layout, base: UnsafeRawPointer(memory.base), owner: memory)
     }
 
     /// The activations a panel format multiplies with: the floats themselves, or their rounded form, made once.

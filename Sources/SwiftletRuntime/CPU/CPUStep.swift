@@ -17,6 +17,7 @@ enum CPUStep {
     case elements(ElementStep)
     case reduce(ReduceStep)
     case product(ProductStep)
+    case resize(ResizeStep)
 
     /// The rows of a step that makes each row from the same row of what it reads: it may run beside its neighbours of that kind, row by row.
     var rows: RowTasks? {
@@ -28,7 +29,7 @@ enum CPUStep {
         case .rotaryTable(let step): step.tasks
         case .rotary(let step): step.tasks
         case .cacheWrite(let step): step.tasks
-        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product: nil
+        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize: nil
         }
     }
 
@@ -43,6 +44,7 @@ enum CPUStep {
         case .elements(let step): step.taskCount
         case .reduce(let step): step.taskCount
         case .product(let step): step.taskCount
+        case .resize(let step): step.taskCount
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: rows?.taskCount ?? 0
         }
     }
@@ -60,11 +62,12 @@ enum CPUStep {
         case .gatherRows(let step): step.execute(task)
         case .linear(let step): step.execute(task, scratch: scratch)
         case .attention(let step): step.execute(task, scratch: scratch)
-        case .window(let step): step.execute(task)
+        case .window(let step): step.execute(task, scratch: scratch)
         case .copy(let step): step.execute(task)
         case .elements(let step): step.execute(task)
         case .reduce(let step): step.execute(task)
         case .product(let step): step.execute(task, scratch: scratch)
+        case .resize(let step): step.execute(task)
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: break
         }
     }
@@ -80,7 +83,7 @@ enum CPUStep {
         case .rotaryTable(let step): step.execute(rows)
         case .rotary(let step): step.execute(rows)
         case .cacheWrite(let step): step.execute(rows)
-        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product: break
+        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize: break
         }
     }
 }

@@ -67,6 +67,7 @@ extension ReferenceStep {
                 }
             }
             if let bias { for place in 0..<plane { sums[place] += bias[feature] } }
+            if let activation = convolution.activation { for place in 0..<plane { sums[place] = activation(sums[place]) } }
         }
     }
 

@@ -8,6 +8,7 @@ extension CPULowering {
         case .tensor(.convolution(let convolution)): try lower(convolution, node)
         case .tensor(.transposedConvolution(let convolution)): try lower(convolution, node)
         case .tensor(.pool(let pool)): try lower(pool, node)
+        case .tensor(.resize(let resize)): try lower(resize, node)
         case .tensor(.concat(axis: 1)):
             guard node.inputs.contains(where: liesAsImage), imageSize(node.outputs[0]) != nil else { return false }
             lowerImageConcat(node)
@@ -49,7 +50,7 @@ extension CPULowering {
 
     /// What one call of a window kernel is made of, before addresses are known. A class, so that what follows can still ride on the step.
     final class LoweredWindow {
-        var kernel: WindowKernel
+        var kernel: WindowStep.Kernel
         var shape: ck_conv_shape
         var images, groups: Int
         var x, out: SlotID
@@ -64,7 +65,7 @@ extension CPULowering {
         var cut: WindowCut
 
         init(
-            kernel: WindowKernel, shape: ck_conv_shape, images: Int, groups: Int, x: SlotID, out: SlotID, inputChannels: Int, inputElements: Int,
+            kernel: WindowStep.Kernel, shape: ck_conv_shape, images: Int, groups: Int, x: SlotID, out: SlotID, inputChannels: Int, inputElements: Int,
             outputChannels: Int, outputElements: Int, panels: UnsafePointer<Float>? = nil, groupPanels: Int = 0,
             epilogue: ck_conv_epilogue = ck_conv_epilogue(), residual: SlotID? = nil, factor: SlotID? = nil, countsPadding: Bool = false, cut: WindowCut
         ) {
@@ -91,7 +92,8 @@ extension CPULowering {
     /// `result`: the value that the step makes, when what follows may ride on it.
     private mutating func emit(_ window: LoweredWindow, result: ValueID? = nil) {
         lastWindow = result.map { (window, $0, steps.count) }
-        emit { binder in
+        let scratchBytes = window.kernel.scratchBytes
+        emit(scratchBytes: { _ in scratchBytes }) { binder in
             var args = ck_conv_args()
             args.shape = window.shape
             args.input = UnsafePointer(binder.floats(window.x))
@@ -160,26 +162,33 @@ extension CPULowering {
     }
 
     /// Packs `groups` matrices of weights; returns the panels and the floats from one group's to the next.
-    private mutating func pack(_ value: ValueID, outputs: Int, inputs: Int, taps: Int, groups: Int, strides: (output: Int, input: Int, tap: Int), groupStride: Int) throws
-        -> (UnsafePointer<Float>, Int)
-    {
+    private mutating func pack(
+        _ value: ValueID, outputs: Int, inputs: Int, taps: Int, groups: Int, strides: (output: Int, input: Int, tap: Int), groupStride: Int,
+        winograd: Bool = false
+    ) throws -> (UnsafePointer<Float>, Int) {
         guard let weight = graph[value].weight else { throw SwiftletError.invalidGraph(node: graph[value].name, reason: "is no constant", remedy: "Run the node on another backend.") }
-        let bytes = ck_conv_packed_bytes(Int64(outputs), Int64(inputs), Int64(taps))
+        let bytes = winograd ? ck_winograd_packed_bytes(Int64(outputs), Int64(inputs)) : ck_conv_packed_bytes(Int64(outputs), Int64(inputs), Int64(taps))
         let (all, overflow) = bytes.multipliedReportingOverflow(by: groups)
         guard !overflow else { throw SwiftletError.outOfMemory(bytes: .max, purpose: "packed weights") }
-        let memory = try AlignedMemory(byteCount: all, purpose: "packed weight \(graph[value].name)")
-        try weight.store.withBytes { source in
-            guard let base = source.baseAddress else { return }
-            // Files place tensors at any address.
-            let aligned = Int(bitPattern: base) % 4 == 0 ? nil : try AlignedMemory(byteCount: source.count, purpose: "weight")
-            aligned?.bytes.copyMemory(from: source)
-            let values = (aligned.map { UnsafeRawPointer($0.base) } ?? base).assumingMemoryBound(to: Float.self)
-            for group in 0..<groups {
-                var call = ck_conv_weights()
-                call.values = values + group * groupStride
-                (call.output_channels, call.input_channels, call.taps) = (Int64(outputs), Int64(inputs), Int64(taps))
-                (call.output_stride, call.input_stride, call.tap_stride) = (Int64(strides.output), Int64(strides.input), Int64(strides.tap))
-                ck_conv_pack(&call, (memory.base + group * bytes).assumingMemoryBound(to: Float.self))
+        let name = graph[value].name
+        let memory = try weight.store.withBytes { source in
+            let form = [winograd ? 2 : 1, outputs, inputs, taps, groups, strides.output, strides.input, strides.tap, groupStride]
+            return try backend.constants.memory(PackedConstants.Key(source, form: form)) {
+                let memory = try AlignedMemory(byteCount: all, purpose: "packed weight \(name)")
+                guard let base = source.baseAddress else { return memory }
+                // Files place tensors at any address.
+                let aligned = Int(bitPattern: base) % 4 == 0 ? nil : try AlignedMemory(byteCount: source.count, purpose: "weight")
+                aligned?.bytes.copyMemory(from: source)
+                let values = (aligned.map { UnsafeRawPointer($0.base) } ?? base).assumingMemoryBound(to: Float.self)
+                for group in 0..<groups {
+                    var call = ck_conv_weights()
+                    call.values = values + group * groupStride
+                    (call.output_channels, call.input_channels, call.taps) = (Int64(outputs), Int64(inputs), Int64(taps))
+                    (call.output_stride, call.input_stride, call.tap_stride) = (Int64(strides.output), Int64(strides.input), Int64(strides.tap))
+                    let target = (memory.base + group * bytes).assumingMemoryBound(to: Float.self)
+                    if winograd { ck_winograd_pack(&call, target) } else { ck_conv_pack(&call, target) }
+                }
+                return memory
             }
         }
         weight.store.releasePages()
@@ -196,12 +205,15 @@ extension CPULowering {
         let taps = convolution.window.kernel.reduce(1, *)
         let (inputs, outputs) = (input.channels / convolution.groups, output.channels / convolution.groups)
         let isDepthwise = inputs == 1 && outputs == 1
+        let channels = isDepthwise ? output.channels : outputs
+        let geometry = shape(convolution.window, from: input, to: output, inputs: isDepthwise ? output.channels : inputs, outputs: channels)
+        let winograd = isDepthwise ? nil : withUnsafePointer(to: geometry) { ck_winograd_pays($0) } ? set.winograd : nil
         let (panels, groupPanels) =
             isDepthwise
             ? try pack(node.inputs[1], outputs: output.channels, inputs: 1, taps: taps, groups: 1, strides: (taps, taps, 1), groupStride: 0)
             : try pack(
                 node.inputs[1], outputs: outputs, inputs: inputs, taps: taps, groups: convolution.groups, strides: (inputs * taps, taps, 1),
-                groupStride: outputs * inputs * taps)
+                groupStride: outputs * inputs * taps, winograd: winograd != nil)
         var epilogue = ck_conv_epilogue()
         if convolution.hasBias { epilogue.bias = try vector(floats(node.inputs[2])) }
         if let function = convolution.activation {
@@ -212,17 +224,18 @@ extension CPULowering {
         let x = slot(readingImage: node.inputs[0])
         let residual = residualValue.map { slot(readingImage: $0) }
         let out = slot(writingImage: node.outputs[0])
-        let channels = isDepthwise ? output.channels : outputs
         let panelCount = (channels + Int(CK_CONV_PANEL) - 1) / Int(CK_CONV_PANEL)
+        let tile = Int(CK_WINOGRAD_TILE)
+        let tiles = (output.height + tile - 1) / tile * ((output.width + tile - 1) / tile)
         emit(
             LoweredWindow(
-                kernel: try required(isDepthwise ? set.depthwise : set.dense),
-                shape: shape(convolution.window, from: input, to: output, inputs: isDepthwise ? output.channels : inputs, outputs: channels),
-                images: input.count, groups: isDepthwise ? 1 : convolution.groups, x: x, out: out, inputChannels: input.channels,
+                kernel: try winograd.map { .winograd($0, scratchBytes: ck_winograd_scratch_bytes(Int64(channels), Int64(inputs))) }
+                    ?? .plain(required(isDepthwise ? set.depthwise : set.dense)),
+                shape: geometry, images: input.count, groups: isDepthwise ? 1 : convolution.groups, x: x, out: out, inputChannels: input.channels,
                 inputElements: input.elements, outputChannels: output.channels, outputElements: output.elements, panels: panels,
                 groupPanels: groupPanels, epilogue: epilogue, residual: residual,
                 cut: WindowCut(
-                    pixels: output.pixels, panels: panelCount, pixelTile: Int(isDepthwise ? 1 : set.pixel_tile), panelTile: Int(isDepthwise ? 1 : set.panel_tile),
+                    pixels: winograd == nil ? output.pixels : tiles, panels: panelCount, pixelTile: Int(isDepthwise || winograd != nil ? 1 : set.pixel_tile), panelTile: Int(isDepthwise ? 1 : set.panel_tile),
                     // Depthwise sums reuse little: a product is worth several of a dense one.
                     multiplyAccumulates: output.pixels * channels * taps * (isDepthwise ? 4 : inputs), threads: pool.threadCount)),
             result: node.outputs[0])
@@ -260,6 +273,10 @@ extension CPULowering {
             let bias = try floats(node.inputs[2])
             epilogue.bias = try vector((0..<taps).flatMap { _ in bias })
         }
+        if let function = convolution.activation {
+            guard let (kind, alpha, beta) = Self.activation(function) else { throw noKernel(node) }
+            (epilogue.activation, epilogue.alpha, epilogue.beta) = (kind, alpha, beta)
+        }
         let x = slot(readingImage: node.inputs[0])
         let elements = input.pixels * products
         let middle = temporary { _ in input.count * elements * MemoryLayout<Float>.stride }
@@ -267,7 +284,7 @@ extension CPULowering {
         flat.input_channels = Int64(input.channels)
         emit(
             LoweredWindow(
-                kernel: try required(set.dense), shape: flat, images: input.count, groups: 1, x: x, out: middle, inputChannels: input.channels,
+                kernel: .plain(try required(set.dense)), shape: flat, images: input.count, groups: 1, x: x, out: middle, inputChannels: input.channels,
                 inputElements: input.elements, outputChannels: products, outputElements: elements,
                 panels: UnsafePointer(memory.base.assumingMemoryBound(to: Float.self)), epilogue: epilogue,
                 cut: WindowCut(
@@ -286,10 +303,10 @@ extension CPULowering {
         guard let input = imageSize(node.inputs[0]), let output = imageSize(node.outputs[0]) else { throw noKernel(node) }
         let set = try convolutionKernels()
         prepareImage(node.inputs[0])
-        let kernel: WindowKernel, countsPadding: Bool
+        let kernel: WindowStep.Kernel, countsPadding: Bool
         switch pool.kind {
-        case .maximum: (kernel, countsPadding) = (try required(set.max_pool), false)
-        case .average(let counts): (kernel, countsPadding) = (try required(set.average_pool), counts)
+        case .maximum: (kernel, countsPadding) = (try .plain(required(set.max_pool)), false)
+        case .average(let counts): (kernel, countsPadding) = (try .plain(required(set.average_pool)), counts)
         case .norm: throw noKernel(node)
         }
         let x = slot(readingImage: node.inputs[0])
@@ -305,6 +322,35 @@ extension CPULowering {
                     multiplyAccumulates: output.elements * taps * 4, threads: self.pool.threadCount)))
     }
 
+    private mutating func lower(_ resize: Resize, _ node: Node) throws {
+        guard let input = imageSize(node.inputs[0]), let output = imageSize(node.outputs[0]) else { throw noKernel(node) }
+        prepareImage(node.inputs[0])
+        let x = slot(readingImage: node.inputs[0])
+        let out = slot(writingImage: node.outputs[0])
+        let rank = graph[node.inputs[0]].type.shape.count
+        func table(_ axis: Int?, _ length: Int) -> (starts: [Int32], taps: [ResizeTaps.Tap]) {
+            var (starts, taps): ([Int32], [ResizeTaps.Tap]) = ([0], [])
+            let line = axis.map { ResizedAxis(resize, $0, length: length) }
+            for place in 0..<(axis.map { resize.sizes[$0] } ?? 1) {
+                if let line, !line.isIdentity {
+                    for source in line.places[place] ?? [] { taps.append(.init(index: Int32(source.index), weight: Float(source.weight))) }
+                } else {
+                    taps.append(.init(index: Int32(place), weight: 1))
+                }
+                starts.append(Int32(taps.count))
+            }
+            return (starts, taps)
+        }
+        let rows = table(rank == 4 ? 2 : nil, input.height), columns = table(rank - 1, input.width)
+        emit { binder in
+            .resize(
+                ResizeStep(
+                    x: binder.floats(x), out: binder.floats(out), images: input.count, height: input.height, width: input.width, channels: input.channels,
+                    outHeight: output.height, outWidth: output.width, rows: ResizeTaps(starts: try binder.store(rows.starts), taps: try binder.store(rows.taps)),
+                    columns: ResizeTaps(starts: try binder.store(columns.starts), taps: try binder.store(columns.taps))))
+        }
+    }
+
     private mutating func lowerGlobalAverage(_ node: Node, _ size: ImageSize) throws {
         let set = try convolutionKernels()
         let x = slot(readingImage: node.inputs[0])
@@ -315,7 +361,7 @@ extension CPULowering {
         shape.input_channels = Int64(size.channels)
         emit(
             LoweredWindow(
-                kernel: try required(set.average_pool), shape: shape, images: size.count, groups: 1, x: x, out: out, inputChannels: size.channels,
+                kernel: .plain(try required(set.average_pool)), shape: shape, images: size.count, groups: 1, x: x, out: out, inputChannels: size.channels,
                 inputElements: size.elements, outputChannels: size.channels, outputElements: size.channels,
                 cut: WindowCut(
                     pixels: 1, panels: (size.channels + 15) / 16, pixelTile: 1, panelTile: 4, multiplyAccumulates: size.elements * 4, threads: pool.threadCount)))
@@ -344,6 +390,7 @@ extension CPULowering {
         let (a, b) = (node.inputs[0], node.inputs[1])
         guard liesAsImage(a) || liesAsImage(b), let size = imageSize(node.outputs[0]) else { return false }
         if graph[a].type == graph[b].type {
+            if function == .add, rideSum(of: a, b, result: node.outputs[0]) || rideSum(of: b, a, result: node.outputs[0]) { return true }
             prepareImage(a)
             prepareImage(b)
             lowerImageElements(.binary(function), node, vector)
@@ -376,11 +423,12 @@ extension CPULowering {
         shape.input_channels = Int64(size.channels)
         emit(
             LoweredWindow(
-                kernel: try required(set.average_pool), shape: shape, images: size.count, groups: 1, x: x, out: out, inputChannels: size.channels,
+                kernel: .plain(try required(set.average_pool)), shape: shape, images: size.count, groups: 1, x: x, out: out, inputChannels: size.channels,
                 inputElements: size.elements, outputChannels: size.channels, outputElements: size.elements, epilogue: epilogue, factor: factor,
                 cut: WindowCut(
                     pixels: size.pixels, panels: (size.channels + 15) / 16, pixelTile: 1, panelTile: 1 << 20, multiplyAccumulates: size.elements * 8,
-                    threads: pool.threadCount)))
+                    threads: pool.threadCount)),
+            result: node.outputs[0])
         return true
     }
 
@@ -399,6 +447,19 @@ extension CPULowering {
         case .subtract: window.epilogue.offset = try vector(values.map { -$0 })
         default: return false
         }
+        lastWindow = (window, result, step)
+        imageSlots[result] = window.out
+        return true
+    }
+
+    /// Puts the sum with an image that is there already into the epilogue of the window step before.
+    private mutating func rideSum(of image: ValueID, _ other: ValueID, result: ValueID) -> Bool {
+        guard let (window, made, step) = lastWindow, made == image, step == steps.count - 1, readersLeft[root(image), default: 0] == 1, image != other,
+            !partition.outputs.contains(root(image)), imageSize(image).map({ !$0.isPlain }) ?? false, window.residual == nil, let residual = imageSlots[other]
+        else { return false }
+        touch(residual)
+        window.residual = residual
+        window.epilogue.residual_first = false
         lastWindow = (window, result, step)
         imageSlots[result] = window.out
         return true

@@ -3,10 +3,19 @@
 import CKernels
 
 typealias WindowKernel = @convention(c) (UnsafePointer<ck_conv_args>?) -> Void
+typealias WinogradKernel = @convention(c) (UnsafePointer<ck_conv_args>?, UnsafeMutableRawPointer?) -> Void
 
 /// One operation on images, channels last.
 struct WindowStep {
-    let kernel: WindowKernel
+    enum Kernel {
+        case plain(WindowKernel)
+        /// Pixels are tiles of pixels.
+        case winograd(WinogradKernel, scratchBytes: Int)
+
+        var scratchBytes: Int { if case .winograd(_, let bytes) = self { bytes } else { 0 } }
+    }
+
+    let kernel: Kernel
     /// The call for the first group of the first image, all pixels and panels.
     let args: UnsafePointer<ck_conv_args>
     let images: Int
@@ -19,7 +28,7 @@ struct WindowStep {
 
     var taskCount: Int { images * groups * cut.count }
 
-    func execute(_ task: Int) {
+    func execute(_ task: Int, scratch: UnsafeMutableRawPointer) {
         let (part, place) = task.quotientAndRemainder(dividingBy: cut.count)
         let (image, group) = part.quotientAndRemainder(dividingBy: groups)
         var call = args.pointee
@@ -33,7 +42,10 @@ struct WindowStep {
         let (pixels, panels) = cut.ranges(of: place)
         (call.first_pixel, call.pixel_count) = (Int64(pixels.lowerBound), Int64(pixels.count))
         (call.first_panel, call.panel_count) = (Int64(panels.lowerBound), Int64(panels.count))
-        kernel(&call)
+        switch kernel {
+        case .plain(let kernel): kernel(&call)
+        case .winograd(let kernel, _): kernel(&call, scratch)
+        }
     }
 }
 
