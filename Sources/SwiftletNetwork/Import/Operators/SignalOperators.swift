@@ -27,7 +27,7 @@ extension Importer {
     }
 
     /// Lengths up to this are one product.
-    private static let longestProduct = 1024
+    private static let longestProduct = 512
 
     // MARK: Transforms
 
@@ -108,12 +108,17 @@ extension Importer {
     private mutating func transformed(_ x: Complex, _ length: Int, wanted: Int, sign: Double) throws -> Complex {
         let factor = length > Self.longestProduct ? Self.factor(of: length) : 1
         guard factor > 1 else {
+            let last = rank(x.real) - 1
             let (cosines, sines) = try turns(rows: length, columns: wanted, of: length, sign: sign, element(x.real))
-            let (realCosine, realSine) = (try matmul(x.real, cosines, "realCosine"), try matmul(x.real, sines, "realSine"))
-            guard let imaginary = x.imaginary else { return Complex(real: realCosine, imaginary: realSine) }
+            var (numbers, table) = (x.real, try concat([cosines, sines], axis: 1, "turns"))
+            if let imaginary = x.imaginary {
+                // One sum of both parts: what cancels between them does so before it is rounded.
+                numbers = try concat([x.real, imaginary], axis: last, "parts")
+                table = try concat([table, concat([unary(.negate, sines, "negated"), cosines], axis: 1, "turns")], axis: 0, "turns")
+            }
+            let product = try matmul(numbers, table, "transform")
             return Complex(
-                real: try binary(.subtract, realCosine, matmul(imaginary, sines, "imaginarySine"), "real"),
-                imaginary: try binary(.add, realSine, matmul(imaginary, cosines, "imaginaryCosine"), "imaginary"))
+                real: try slice(product, axis: last, 0..<wanted, "real"), imaginary: try slice(product, axis: last, wanted..<2 * wanted, "imaginary"))
         }
         // n = n₁·inner + n₂ and k = k₁ + factor·k₂: transforms over n₁, turns by n₂·k₁, transforms over n₂.
         let inner = length / factor
@@ -146,7 +151,7 @@ extension Importer {
 
     /// Cosines and sines of `sign·2π·row·column/length`, exact at quarters of a turn.
     private mutating func turns(rows: Int, columns: Int, of length: Int, sign: Double, _ type: DType) throws -> (cosines: ValueID, sines: ValueID) {
-        guard rows * columns <= Self.mostFoldedBytes / 16 else {
+        guard rows * columns <= Self.mostFoldedBytes / 64 else {
             throw SwiftletError.invalidArgument(
                 name: "DFT", reason: "a transform of length \(length), which has no suitable factors, needs too large a table",
                 remedy: "Use a length with small factors.")
