@@ -115,11 +115,8 @@ extension Importer {
             }
             return finish(carried + scans, progress.outputs)
         }
-        frames[top].purpose = .loop(progress)
-        frames[top].next = 0
+        restart(.loop(progress))
         let inputs = frames[top].graph.inputs.map(\.name)
-        let initializers = Set(frames[top].graph.initializers.map(\.name))
-        frames[top].values = frames[top].values.filter { initializers.contains($0.key) }
         let round = try constant([progress.round], shape: [])
         bind([.tensor(round), .tensor(try constant([1], shape: [], .bool))] + carried, to: inputs, at: top)
     }
@@ -137,26 +134,63 @@ extension Importer {
 
     /// Tensors of one shape along a new axis. Without any: an empty tensor of the declared type.
     private mutating func stacked(_ pieces: [Imported], of declared: ONNXValueInfo, axis: Int) throws -> Imported {
-        var ids: [ValueID] = []
-        for case .tensor(let id) in pieces { ids.append(try unsqueeze(id, [axis < 0 ? axis + rank(id) + 1 : axis])) }
-        guard let first = ids.first else {
-            guard case .tensor(let type, let shape) = declared.type, let element = type.dtype else {
-                throw SwiftletError.unsupported(
-                    file: file.path, place: declared.name, reason: "a loop without rounds gives an output of no declared type",
-                    remedy: "Declare the types of the body's outputs.")
-            }
-            let sizes = (shape ?? []).map { if case .fixed(let size) = $0 { size } else { 0 } }
-            return .tensor(try constant(shape: [0] + sizes, element) { _ in })
+        guard let first = pieces.first else { return .tensor(try empty(declared, axis: axis)) }
+        let rank: Int
+        switch first {
+        case .tensor(let id): rank = self.rank(id)
+        case .strings(let texts): rank = texts.shape.rank
+        case .sequence, .absent: rank = 0
         }
-        let place = axis < 0 ? axis + rank(first) : axis
+        let place = axis < 0 ? axis + rank + 1 : axis
+        guard (0...rank).contains(place) else { throw wrongPieces(declared, "have \(rank) axes, so they are not stacked along the axis \(axis)") }
+        if case .strings(let texts) = first, place == 0 {
+            let values = try pieces.flatMap { piece in
+                guard case .strings(let other) = piece, other.shape == texts.shape else { throw wrongPieces(declared, "differ from round to round") }
+                return other.values
+            }
+            return .strings(StringTensor(shape: Shape([pieces.count] + texts.shape.dimensions), values: values))
+        }
+        let ids = try pieces.map { piece in
+            guard case .tensor(let id) = piece, case .tensor(let one) = first, graph[id].type == graph[one].type else {
+                throw wrongPieces(declared, "are no tensors of one type and shape")
+            }
+            return try unsqueeze(id, [place])
+        }
         return .tensor(try concat(ids, axis: place, "stack"))
+    }
+
+    private func wrongPieces(_ declared: ONNXValueInfo, _ reason: String) -> SwiftletError {
+        .invalidGraph(node: declared.name, reason: "the values of the rounds \(reason), in \(file.path)", remedy: "Export the model again.")
+    }
+
+    /// What rounds that never were have made: the declared type with no elements along the axis of the rounds, and along those of unknown size.
+    private mutating func empty(_ declared: ONNXValueInfo, axis: Int) throws -> ValueID {
+        guard case .tensor(let type, let shape) = declared.type, let element = type.dtype else {
+            throw SwiftletError.unsupported(
+                file: file.path, place: declared.name, reason: "a loop without rounds gives an output of no declared type",
+                remedy: "Declare the types of the body's outputs.")
+        }
+        var sizes = (shape ?? []).map { if case .fixed(let size) = $0 { size } else { 0 } }
+        let place = axis < 0 ? axis + sizes.count + 1 : axis
+        guard (0...sizes.count).contains(place) else { throw wrongPieces(declared, "have \(sizes.count) axes, not an axis \(axis)") }
+        sizes.insert(0, at: place)
+        return try constant(shape: sizes, element) { _ in }
+    }
+
+    /// Begins a round in the innermost frame: only the graph's own constants are left of the one before.
+    private mutating func restart(_ purpose: Frame.Purpose) {
+        let top = frames.count - 1
+        frames[top].purpose = purpose
+        frames[top].next = 0
+        let initializers = Set(frames[top].graph.initializers.map(\.name))
+        frames[top].values = frames[top].values.filter { initializers.contains($0.key) }
     }
 
     // MARK: Scan
 
     private mutating func enterScan(_ call: OperatorCall) throws {
         guard let body = try call.node.graph("body") else { throw call.invalid("lacks its body") }
-        try call.require(call.version >= 9, "scans of version 8 are not read")
+        guard call.version >= 9 else { throw call.unsupported("scans of version 8, over batches, are not done") }
         guard let scanCount = try call.node.int("num_scan_inputs") else { throw call.invalid("lacks num_scan_inputs") }
         let stateCount = call.inputs.count - scanCount
         try call.require(scanCount >= 1 && stateCount >= 0 && body.inputs.count == call.inputs.count, "the body does not suit the inputs")
@@ -192,8 +226,7 @@ extension Importer {
             }
             return finish(states + scans, progress.outputs)
         }
-        frames[top].purpose = .scan(progress)
-        frames[top].next = 0
+        restart(.scan(progress))
         var elements: [Imported] = []
         for (index, input) in progress.inputs.enumerated() {
             guard case .tensor(let id) = input else { continue }
@@ -234,8 +267,7 @@ extension Importer {
     private mutating func beginRound(_ progress: MapProgress) {
         let top = frames.count - 1
         guard progress.round < progress.rounds else { return finish(progress.collected.map { .sequence($0) }, progress.outputs) }
-        frames[top].purpose = .map(progress)
-        frames[top].next = 0
+        restart(.map(progress))
         let values = progress.inputs.map { input in if case .sequence(let elements) = input { elements[progress.round] } else { input } }
         bind(values, to: frames[top].graph.inputs.map(\.name), at: top)
     }

@@ -13,7 +13,7 @@ enum Imported: Sendable {
     case absent
 }
 
-/// A tensor of texts, row-major.
+/// A tensor of texts, row-major. Texts are equal when they have the same bytes: Swift's own equality takes é for e and an accent.
 public struct StringTensor: Sendable, Hashable {
     public var shape: Shape
     /// UTF-8 by ONNX's specification.
@@ -22,6 +22,19 @@ public struct StringTensor: Sendable, Hashable {
     public init(shape: Shape, values: [String]) {
         self.shape = shape
         self.values = values
+    }
+
+    public static func == (left: StringTensor, right: StringTensor) -> Bool {
+        left.shape == right.shape && left.values.elementsEqual(right.values) { $0.utf8.elementsEqual($1.utf8) }
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(shape)
+        for text in values {
+            for byte in text.utf8 { hasher.combine(byte) }
+            // No byte of UTF-8: texts do not run into each other.
+            hasher.combine(UInt8.max)
+        }
     }
 }
 

@@ -65,18 +65,18 @@ struct Importer: Sendable {
     /// walk has to go on.
     mutating func walk() throws -> [Imported] {
         while let frame = frames.last {
-            if frame.next == frame.graph.nodes.count {
-                if let outputs = try leave() { return outputs }
-                continue
-            }
+            // The end of a graph counts too: the rounds of a loop may have no nodes.
             walked += 1
-            let node = frame.graph.nodes[frame.next]
             guard walked <= Self.mostNodes else {
                 throw SwiftletError.unsupported(
-                    file: file.path, place: node.label, reason: "unrolling loops has come to more than \(Self.mostNodes) nodes",
+                    file: file.path, place: "graph '\(frame.graph.name)'", reason: "unrolling loops has come to more than \(Self.mostNodes) nodes",
                     remedy: "Give the loop fewer iterations.")
             }
-            try visit(node)
+            if frame.next < frame.graph.nodes.count {
+                try visit(frame.graph.nodes[frame.next])
+            } else if let outputs = try leave() {
+                return outputs
+            }
         }
         return []
     }
@@ -121,6 +121,8 @@ struct Importer: Sendable {
         if name.isEmpty { return nil }
         for frame in frames.reversed() {
             if let value = frame.values[name] { return value }
+            // An input of a function that its caller leaves out is left out inside, too.
+            if case .call = frame.purpose, !frame.seesOuter, frame.graph.inputs.contains(where: { $0.name == name }) { return nil }
             if !frame.seesOuter { break }
         }
         throw SwiftletError.invalidArgument(

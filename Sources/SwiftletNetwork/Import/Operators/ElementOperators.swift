@@ -184,7 +184,8 @@ extension Importer {
         try call.require(a.shape == b.shape || a.values.count == 1 || b.values.count == 1, "texts of the shapes \(a.shape) and \(b.shape) are compared")
         let wide = a.values.count >= b.values.count ? a : b
         let results = wide.values.indices.map { index in
-            a.values[a.values.count == 1 ? 0 : index] == b.values[b.values.count == 1 ? 0 : index] ? 1 : 0
+            // By bytes: Swift's own equality takes é for e and an accent.
+            a.values[a.values.count == 1 ? 0 : index].utf8.elementsEqual(b.values[b.values.count == 1 ? 0 : index].utf8) ? 1 : 0
         }
         return try constant(results, shape: wide.shape.dimensions, .bool)
     }

@@ -5,9 +5,8 @@ extension Importer {
     static let operators: [String: OperatorImporter] = {
         let families = [
             elementOperators, shapeOperators, lookUpOperators, productOperators, windowOperators, reductionOperators,
-            normalisationOperators, quantisationOperators, recurrentOperators,
-            attentionOperators, lossOperators, signalOperators, algebraOperators,
-            selectionOperators, sequenceOperators, stringOperators, randomOperators, placementOperators, trainingOperators,
+            normalisationOperators, quantisationOperators, recurrentOperators, attentionOperators, lossOperators, signalOperators, algebraOperators,
+            selectionOperators, sequenceOperators, stringOperators, randomOperators, placementOperators, trainingOperators, classicalOperators,
         ]
         var table: [String: OperatorImporter] = [:]
         for family in families { table.merge(family) { first, _ in first } }
