@@ -100,6 +100,12 @@ import TestSupport
                 nodes: [R.node("LabelEncoder", ["x"], ["y"], domain: "ai.onnx.ml", [floats("keys_floats", [1, .nan]), texts("values_strings", ["one", "none"])])]))
         let results = try model.run(["x": .tensor(Tensor([1, .nan, 2] as [Float], shape: [3]))])
         #expect(results["y"]?.texts == ["one", "none", "_Unused"])
+        let tensors = [
+            RawONNX.attribute("keys_tensor", kind: 4) { $0.message(5, words("", [2], ["a", "b"])) },
+            RawONNX.attribute("values_tensor", kind: 4) { $0.message(5, integers("", [2], [10, 20])) },
+            RawONNX.attribute("default_tensor", kind: 4) { $0.message(5, integers("", [1], [-7])) },
+        ]
+        #expect(try outputs("LabelEncoder", domain: "ai.onnx.ml", ["b", "z", "a"], tensors)[0].integers == [20, -7, 10])
     }
 
     @Test func countsNGrams() throws {

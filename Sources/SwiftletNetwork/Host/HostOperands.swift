@@ -82,5 +82,8 @@ extension Importer {
     }
 
     /// An attribute's tensor, in memory.
-    mutating func value(_ tensor: ONNXTensor) throws -> ModelValue { try known(constant(tensor)) }
+    mutating func value(_ tensor: ONNXTensor) throws -> ModelValue {
+        let imported = try constant(tensor)
+        return try known(imported)
+    }
 }
