@@ -50,7 +50,7 @@ let package = Package(
         .systemLibrary(name: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"]), .brew(["jpeg-turbo"])]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
         .target(name: "CImageCodecs", dependencies: ["CJPEG", "CPNG"]),
-        .target(name: "SwiftletVision", dependencies: ["CImageCodecs", "SwiftletTensor"]),
+        .target(name: "SwiftletVision", dependencies: ["CImageCodecs", "SwiftletNetwork", "SwiftletTensor"]),
 
         // Every kernel × real layer shapes: filled, checked against the scalar twin, ready to be timed.
         .target(name: "SwiftletKernelCases", dependencies: ["CKernels", "SwiftletPortableKernels", "SwiftletTensor"]),
@@ -67,7 +67,7 @@ let package = Package(
         // The command: one file a subcommand.
         .executableTarget(
             name: "swiftlet-cli",
-            dependencies: ["SwiftletMeasure", "SwiftletKernelCases", "SwiftletNetwork", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            dependencies: ["SwiftletMeasure", "SwiftletKernelCases", "SwiftletNetwork", "SwiftletVision", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
 
         // The published operator tests of ONNX.
         .executableTarget(

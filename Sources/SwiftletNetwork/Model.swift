@@ -41,18 +41,9 @@ public final class Model: Sendable {
 
     private let file: ONNXFile
     private let backends: BackendSet
-    private let shared: Shared
+    private let entries = SegmentMemory()
     /// Segments and contexts are found and made under this lock; running happens outside of it.
     private let lock = NSLock()
-
-    /// What runs share. `@unchecked Sendable`: touched only under the model's lock.
-    private final class Shared: @unchecked Sendable {
-        var entries = RecentSegments()
-        /// By the segment they come behind.
-        var continuations: [ObjectIdentifier: RecentSegments] = [:]
-        /// Contexts nobody runs in, by segment.
-        var idle: [ObjectIdentifier: [ExecutionContext]] = [:]
-    }
 
     /// Opens an ONNX file and prepares it to run. Weights stay in the mapped file until the first run.
     ///
@@ -79,7 +70,6 @@ public final class Model: Sendable {
         let reference = ReferenceBackend(pool: pool)
         let isa = try (options.instructionSet ?? InstructionSet.resolve(nil)).usableMask
         backends = options.usesReference ? BackendSet([reference]) : BackendSet([CPUBackend(pool: pool, isa: isa), reference])
-        shared = Shared()
     }
 
     // MARK: Running
@@ -110,7 +100,7 @@ public final class Model: Sendable {
             case .host(let operation, let operands, let importer):
                 let current = segment, values = tensors
                 let results = try operation.run(operands.map { $0.value(values) })
-                segment = try continuation(of: segment, .types(results.map(ValueSignature.init))) {
+                segment = try continuation(of: segment, .types(results.map(ValueSignature.init), constants: [])) {
                     try current.continuation(importer, afterHost: results, tensors: values)
                 }
                 tensors += results.flatMap(\.tensors)
@@ -125,32 +115,51 @@ public final class Model: Sendable {
         return (results, timings)
     }
 
+    /// The one segment a session of the model runs: everything that decides shapes is known.
+    func wholeSegment(_ signatures: [String: ValueSignature], constants: [String: Tensor]) throws -> Segment {
+        for name in Set(signatures.keys).union(constants.keys) where !inputs.contains(where: { $0.name == name }) { throw unknown(name) }
+        for port in inputs where !port.isOptional && signatures[port.name] == nil && constants[port.name] == nil { throw missing(port) }
+        for (name, tensor) in constants { try check(.tensor(tensor), as: name) }
+        for (name, signature) in signatures { try check(signature, as: name) }
+        return try entry(signatures, constants: constants)
+    }
+
     /// Prepares the model for inputs of these types and shapes: packs weights and plans memory. The contents are not looked at unless shapes
     /// inside the model depend on them.
     public func prepare(_ inputs: [String: Tensor]) throws { _ = try entry(checked(inputs.mapValues { .tensor($0) }).mapValues(ValueSignature.init)) }
 
     /// The values of the declared inputs, each of its declared type.
     private func checked(_ inputs: [String: ModelValue]) throws -> [String: ModelValue] {
-        for name in inputs.keys where !self.inputs.contains(where: { $0.name == name }) {
-            throw SwiftletError.invalidArgument(
-                name: name, reason: "\(path) has no such input", remedy: "Its inputs are: \(self.inputs.map(\.name).joined(separator: ", ")).")
-        }
+        for name in inputs.keys where !self.inputs.contains(where: { $0.name == name }) { throw unknown(name) }
         for port in self.inputs {
             guard let value = inputs[port.name] else {
                 if port.isOptional { continue }
-                throw SwiftletError.invalidArgument(name: port.name, reason: "the input is missing", remedy: "Give it a value of type \(port.type).")
+                throw missing(port)
             }
-            guard port.type.accepts(value) else {
-                throw SwiftletError.invalidArgument(name: port.name, reason: "is \(value.kind), not \(port.type)", remedy: "Give it a value of that type.")
-            }
+            try check(value, as: port.name)
         }
         return inputs
+    }
+
+    private func unknown(_ name: String) -> SwiftletError {
+        .invalidArgument(name: name, reason: "\(path) has no such input", remedy: "Its inputs are: \(inputs.map(\.name).joined(separator: ", ")).")
+    }
+
+    private func missing(_ port: Port) -> SwiftletError {
+        .invalidArgument(name: port.name, reason: "the input is missing", remedy: "Give it a value of type \(port.type).")
+    }
+
+    private func check(_ value: ModelValue, as name: String) throws { try check(ValueSignature(value), as: name) }
+
+    private func check(_ signature: ValueSignature, as name: String) throws {
+        guard let port = inputs.first(where: { $0.name == name }), !port.type.accepts(signature) else { return }
+        throw SwiftletError.invalidArgument(name: name, reason: "is \(signature), not \(port.type)", remedy: "Give it a value of that type.")
     }
 
     /// Runs one segment and returns the values that leave it.
     private func run(_ segment: Segment, _ tensors: [Tensor], _ execute: (BoundGraph) throws -> Void) throws -> [Tensor] {
         guard let compiled = segment.compiled else { return segment.leaving.map { tensors[$0.input ?? 0] } }
-        let context = try lock.withLock { shared.idle[ObjectIdentifier(segment)]?.popLast() } ?? ExecutionContext(compiled, stateBinding: [:])
+        let context = try lock.withLock { segment.memory.idle.popLast() } ?? ExecutionContext(compiled, stateBinding: [:])
         let plan = try context.plan([:])
         for (id, tensor) in zip(segment.inputs, tensors) where plan.holds(id) { try plan.write(tensor, to: id) }
         try execute(plan)
@@ -158,79 +167,28 @@ public final class Model: Sendable {
             if let input = leaving.input { return tensors[input] }
             return try plan.tensor(leaving.id)
         }
-        lock.withLock { shared.idle[ObjectIdentifier(segment), default: []].append(context) }
+        lock.withLock { segment.memory.idle.append(context) }
         return results
     }
 
     // MARK: Preparing
 
-    private func entry(_ signatures: [String: ValueSignature]) throws -> Segment {
+    /// `constants`: inputs whose values are fixed, as if the file had them.
+    private func entry(_ signatures: [String: ValueSignature], constants: [String: Tensor] = [:]) throws -> Segment {
         try lock.withLock {
-            let key = SegmentKey.types(inputs.map { signatures[$0.name] ?? .absent })
-            return try shared.entries.find(key, dropped: forget) {
-                try Segment(Importer(file, inputs: signatures, evaluate: Evaluator.evaluate), compile: compile)
+            let key = SegmentKey.types(inputs.map { signatures[$0.name] ?? .absent }, constants: inputs.map { constants[$0.name] })
+            return try entries.next.find(key) {
+                try Segment(Importer(file, inputs: signatures, constants: constants, evaluate: Evaluator.evaluate), compile: compile)
             }
         }
     }
 
     private func continuation(of segment: Segment, _ key: SegmentKey, _ importer: () throws -> Importer) throws -> Segment {
-        try lock.withLock {
-            try shared.continuations[ObjectIdentifier(segment), default: RecentSegments()].find(key, dropped: forget) {
-                try Segment(importer(), compile: compile)
-            }
-        }
+        try lock.withLock { try segment.memory.next.find(key) { try Segment(importer(), compile: compile) } }
     }
 
     private func compile(_ graph: Graph) throws -> CompiledGraph {
         try CompiledGraph(PassPipeline.network.run(graph), backends: backends)
-    }
-
-    /// Lets go of what belongs to a segment that has not been used for long.
-    private func forget(_ segment: Segment) {
-        shared.idle[ObjectIdentifier(segment)] = nil
-        for next in shared.continuations.removeValue(forKey: ObjectIdentifier(segment))?.segments ?? [] { forget(next) }
-    }
-}
-
-/// What decides which segment comes next.
-private enum SegmentKey: Hashable {
-    case types([ValueSignature])
-    case contents(Tensor)
-
-    static func == (left: SegmentKey, right: SegmentKey) -> Bool {
-        switch (left, right) {
-        case (.types(let a), .types(let b)): a == b
-        case (.contents(let a), .contents(let b)): a == b
-        default: false
-        }
-    }
-
-    func hash(into hasher: inout Hasher) {
-        switch self {
-        case .types(let signatures): hasher.combine(signatures)
-        case .contents(let tensor): tensor.withBytes { hasher.combine(bytes: $0) }
-        }
-    }
-}
-
-/// Segments by key, the most recently used kept.
-private struct RecentSegments {
-    /// Shapes of inputs met in turn are few; texts and counts that decide may be many.
-    private static let most = 32
-    private var used: [(key: SegmentKey, segment: Segment)] = []
-
-    var segments: [Segment] { used.map(\.segment) }
-
-    mutating func find(_ key: SegmentKey, dropped: (Segment) -> Void, make: () throws -> Segment) rethrows -> Segment {
-        if let index = used.firstIndex(where: { $0.key == key }) {
-            let found = used.remove(at: index)
-            used.append(found)
-            return found.segment
-        }
-        let segment = try make()
-        used.append((key, segment))
-        if used.count > Self.most { dropped(used.removeFirst().segment) }
-        return segment
     }
 }
 
@@ -246,14 +204,14 @@ extension ModelValue {
 }
 
 extension ONNXType {
-    /// Whether a value is of this type; open dimensions take any size.
-    fileprivate func accepts(_ value: ModelValue) -> Bool {
-        switch (self, value) {
-        case (.tensor(let element, let shape), .tensor(let tensor)): element.dtype == tensor.type && Self.accepts(shape, tensor.shape)
+    /// Whether values with this signature are of this type; open dimensions take any size.
+    fileprivate func accepts(_ signature: ValueSignature) -> Bool {
+        switch (self, signature) {
+        case (.tensor(let element, let shape), .tensor(let type, let own)): element.dtype == type && Self.accepts(shape, own)
         case (.tensor(.string, let shape), .strings(let strings)): Self.accepts(shape, strings.shape)
         case (.sequence(let type), .sequence(let elements)): elements.allSatisfy(type.accepts)
-        case (.optional(let type), let value):
-            if case .absent = value { true } else { type.accepts(value) }
+        case (.optional(let type), let signature):
+            if case .absent = signature { true } else { type.accepts(signature) }
         default: false
         }
     }

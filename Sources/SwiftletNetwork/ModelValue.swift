@@ -29,11 +29,20 @@ public indirect enum ModelValue: Sendable {
 }
 
 /// All of a value that an import depends on: types and shapes, and the elements where they are texts.
-indirect enum ValueSignature: Sendable, Hashable {
+indirect enum ValueSignature: Sendable, Hashable, CustomStringConvertible {
     case tensor(DType, Shape)
     case strings(StringTensor)
     case sequence([ValueSignature])
     case absent
+
+    var description: String {
+        switch self {
+        case .tensor(let type, let shape): "\(type) \(shape)"
+        case .strings(let strings): "strings \(strings.shape)"
+        case .sequence(let elements): "a sequence of \(elements.count)"
+        case .absent: "an empty optional"
+        }
+    }
 
     init(_ value: ModelValue) {
         switch value {

@@ -14,6 +14,8 @@ final class Segment: Sendable {
     /// The values that leave the segment, in the order in which what comes next, or the caller, takes them.
     let leaving: [Leaving]
     let ending: Ending
+    /// What came behind it in earlier runs.
+    let memory = SegmentMemory()
 
     struct Leaving: Sendable {
         let id: ValueID

@@ -20,12 +20,12 @@ struct Importer: Sendable {
     private(set) var walked: Int
 
     /// Loops are unrolled; a model that would go on for ever must not take all memory.
-    static let mostNodes = 1_000_000
+    static let mostNodes = 100_000
     /// The largest constant made by folding.
     static let mostFoldedBytes = 256 << 20
 
-    /// Begins with the main graph. `inputs` by name: what the caller gives.
-    init(_ file: ONNXFile, inputs: [String: ValueSignature], evaluate: @escaping ConstantFolding.Evaluator) throws {
+    /// Begins with the main graph. `inputs` by name: what the caller gives; `constants`: inputs that are the same in every run.
+    init(_ file: ONNXFile, inputs: [String: ValueSignature], constants: [String: Tensor] = [:], evaluate: @escaping ConstantFolding.Evaluator) throws {
         self.file = file
         self.evaluate = evaluate
         graph = Graph(name: file.graph.name.isEmpty ? "onnx" : file.graph.name)
@@ -33,6 +33,7 @@ struct Importer: Sendable {
         var values: [String: Imported] = [:]
         for tensor in file.graph.initializers { values[tensor.name] = try constant(tensor) }
         for input in file.graph.inputs {
+            if let tensor = constants[input.name] { values[input.name] = .tensor(weight(try Weight(tensor, name: input.name), name: input.name)) }
             if let signature = inputs[input.name] { values[input.name] = try self.input(input.name, signature) }
         }
         frames = [Frame(graph: file.graph, values: values, operatorSets: file.operatorSets, seesOuter: false, purpose: .main)]
