@@ -52,6 +52,9 @@ let package = Package(
         .target(name: "CImageCodecs", dependencies: ["CJPEG", "CPNG"]),
         .target(name: "SwiftletVision", dependencies: ["CImageCodecs", "SwiftletNetwork", "SwiftletTensor"]),
 
+        // Sound, and what networks want of it.
+        .target(name: "SwiftletAudio", dependencies: ["SwiftletFormats", "SwiftletTensor"]),
+
         // Every kernel × real layer shapes: filled, checked against the scalar twin, ready to be timed.
         .target(name: "SwiftletKernelCases", dependencies: ["CKernels", "SwiftletPortableKernels", "SwiftletTensor"]),
 
@@ -96,6 +99,8 @@ let package = Package(
         .testTarget(name: "SwiftletLinearAlgebraTests", dependencies: ["SwiftletLinearAlgebra", "COpenBLASCore", "TestSupport"]),
         .testTarget(
             name: "SwiftletVisionTests", dependencies: ["SwiftletVision", "SwiftletFormats", "TestSupport"], exclude: ["Scripts", "Vectors"]),
+        .testTarget(
+            name: "SwiftletAudioTests", dependencies: ["SwiftletAudio", "SwiftletFormats", "TestSupport"], exclude: ["Scripts", "Vectors"]),
         .testTarget(name: "SwiftletKernelCasesTests", dependencies: ["SwiftletKernelCases", "SwiftletPortableKernels", "CKernels", "SwiftletTensor"]),
         .testTarget(name: "SwiftletModelsTests", dependencies: ["SwiftletModels"]),
         .testTarget(name: "SwiftletMeasureTests", dependencies: ["SwiftletMeasure", "SwiftletKernelCases", "CKernels", "TestSupport"]),
