@@ -1,0 +1,122 @@
+"""Compares ONNX networks: the largest difference from onnxruntime, and latency beside onnxruntime and OpenVINO in f32, in alternating rounds.
+
+    python networks.py --swiftlet PROGRAM [--threads 1 2] [--rounds 3] [--json FILE] MODEL name=1,3,224,224 [MODEL name=...]
+
+Each round runs every engine on the same file with the same numbers of threads; a figure is the median over rounds of medians over runs.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import onnxruntime
+
+try:
+    import openvino
+except ImportError:
+    openvino = None
+
+
+def median_ms(run, seconds):
+    """The median time of runs that take `seconds` together, behind some that warm up."""
+    for _ in range(3):
+        run()
+    times, end = [], time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < 5:
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times)
+
+
+def onnxruntime_runner(path, feed, threads):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, feed)
+
+
+def openvino_runner(path, feed, threads):
+    model = openvino.Core().read_model(str(path))
+    model.reshape({name: value.shape for name, value in feed.items()})
+    compiled = openvino.Core().compile_model(
+        model, "CPU", {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
+    request = compiled.create_infer_request()
+    return lambda: request.infer(feed)
+
+
+def swiftlet_ms(program, path, files, threads, runs):
+    command = [program, "run", str(path), "--threads", str(threads), "--repeat", str(runs), "--json"]
+    for name, file in files.items():
+        command += ["--input", f"{name}={file}"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["median_milliseconds"]
+
+
+def difference(program, path, feed, files, folder):
+    """The largest error of any output relative to the largest value of that output."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    command = [program, "run", str(path), "--output", str(folder)]
+    for name, file in files.items():
+        command += ["--input", f"{name}={file}"]
+    subprocess.run(command, check=True, capture_output=True)
+    worst = 0
+    for port, expected in zip(session.get_outputs(), session.run(None, feed)):
+        name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in port.name)
+        result = np.load(folder / f"{name}.npy")
+        worst = max(worst, float(np.abs(result - expected).max() / max(np.abs(expected).max(), 1e-30)))
+    return worst
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--swiftlet", required=True)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.5, help="measured in each engine in each round")
+    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("models", nargs="+", help="MODEL name=1,3,224,224 ...")
+    arguments = parser.parse_args()
+    networks, current = [], None
+    for word in arguments.models:
+        if "=" in word and current:
+            name, sizes = word.rsplit("=", 1)
+            current[1][name] = [int(size) for size in sizes.split(",")]
+        else:
+            current = (pathlib.Path(word), {})
+            networks.append(current)
+
+    engines = {"onnxruntime": onnxruntime_runner} | ({"openvino": openvino_runner} if openvino else {})
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        for path, shapes in networks:
+            random = np.random.default_rng(0)
+            feed = {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+            files = {name: folder / f"{index}.npy" for index, name in enumerate(feed)}
+            for name, value in feed.items():
+                np.save(files[name], value)
+            error = difference(arguments.swiftlet, path, feed, files, folder / "out")
+            for threads in arguments.threads:
+                runners = {name: make(path, feed, threads) for name, make in engines.items()}
+                times = {name: [] for name in ["swiftlet", *runners]}
+                for _ in range(arguments.rounds):
+                    for name, run in runners.items():
+                        times[name].append(median_ms(run, arguments.seconds))
+                    runs = max(5, int(1000 * arguments.seconds / min(times[name][-1] for name in runners)))
+                    times["swiftlet"].append(swiftlet_ms(arguments.swiftlet, path, files, threads, runs))
+                medians = {name: statistics.median(values) for name, values in times.items()}
+                ratio = medians["swiftlet"] / min(medians[name] for name in runners)
+                results.append({"model": path.name, "shapes": shapes, "threads": threads, "error": error, "milliseconds": medians, "ratio": ratio})
+                print(f"{path.name:34} {threads} threads  " + "  ".join(f"{name} {value:7.2f} ms" for name, value in medians.items())
+                      + f"  {ratio:.2f} x the best peer, error {error:.1e}", flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1))
+
+
+main()
