@@ -39,7 +39,8 @@ extension CPULowering {
             if case .cropAndResize = resize.coordinates { return false }
             return types[0].shape.prefix(2).elementsEqual(resize.sizes.prefix(2).map { Dimension($0) }) && resize.scales.prefix(2).allSatisfy { $0 == 1 }
                 && !resize.antialiases
-        case .deformableConvolution, .recurrent, .gridSample, .roiAlign, .select, .cast, .bitcast, .quantize, .dequantize, .pad, .gather,
+        case .recurrent(let recurrent): return canLower(recurrent, node, in: graph)
+        case .deformableConvolution, .gridSample, .roiAlign, .select, .cast, .bitcast, .quantize, .dequantize, .pad, .gather,
             .gatherElements, .gatherND, .scatterElements, .scatterND, .argument, .topK, .cumulative:
             return false
         }
@@ -74,6 +75,7 @@ extension CPULowering {
                 .reduce(ReduceStep(reduction: reduction, x: binder.floats(x), out: binder.floats(out), outer: outer, count: count, inner: inner))
             }
         case .matmul: try lowerProduct(node)
+        case .recurrent(let recurrent): try lower(recurrent, node)
         default: throw noKernel(node)
         }
     }

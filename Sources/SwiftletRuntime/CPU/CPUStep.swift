@@ -18,6 +18,7 @@ enum CPUStep {
     case reduce(ReduceStep)
     case product(ProductStep)
     case resize(ResizeStep)
+    case recurrent(RecurrentStep)
 
     /// The rows of a step that makes each row from the same row of what it reads: it may run beside its neighbours of that kind, row by row.
     var rows: RowTasks? {
@@ -29,7 +30,7 @@ enum CPUStep {
         case .rotaryTable(let step): step.tasks
         case .rotary(let step): step.tasks
         case .cacheWrite(let step): step.tasks
-        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize: nil
+        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent: nil
         }
     }
 
@@ -45,6 +46,7 @@ enum CPUStep {
         case .reduce(let step): step.taskCount
         case .product(let step): step.taskCount
         case .resize(let step): step.taskCount
+        case .recurrent(let step): step.taskCount
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: rows?.taskCount ?? 0
         }
     }
@@ -68,6 +70,7 @@ enum CPUStep {
         case .reduce(let step): step.execute(task)
         case .product(let step): step.execute(task, scratch: scratch)
         case .resize(let step): step.execute(task)
+        case .recurrent(let step): step.execute(task, scratch: scratch)
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: break
         }
     }
@@ -83,7 +86,7 @@ enum CPUStep {
         case .rotaryTable(let step): step.execute(rows)
         case .rotary(let step): step.execute(rows)
         case .cacheWrite(let step): step.execute(rows)
-        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize: break
+        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent: break
         }
     }
 }

@@ -149,14 +149,14 @@ extension CPULowering {
     }
 
     /// A constant vector in memory of its own.
-    private mutating func vector(_ values: [Float]) throws -> UnsafePointer<Float> {
+    mutating func vector(_ values: [Float]) throws -> UnsafePointer<Float> {
         let memory = try AlignedMemory(byteCount: max(1, values.count) * MemoryLayout<Float>.stride, purpose: "vector")
         values.withUnsafeBytes { memory.bytes.copyMemory(from: $0) }
         owners.append(memory)
         return UnsafePointer(memory.base.assumingMemoryBound(to: Float.self))
     }
 
-    private func floats(_ value: ValueID) throws -> [Float] {
+    func floats(_ value: ValueID) throws -> [Float] {
         guard let weight = graph[value].weight else { throw SwiftletError.invalidGraph(node: graph[value].name, reason: "is no constant", remedy: "Run the node on another backend.") }
         return try weight.store.withBytes { try weight.format.dequantizeRow($0, elements: weight.shape.elementCount) }
     }
