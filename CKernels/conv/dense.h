@@ -243,11 +243,11 @@ static dense_plan dense_make_plan(const ck_conv_args *args) {
     return plan;
 }
 
-static void dense(const ck_conv_args *args) {
+static void dense_rows(const ck_conv_args *args) {
     const dense_plan plan = dense_make_plan(args);
     const int64_t end_panel = conv_end_panel(args), end_channel = conv_end_channel(args), end_pixel = args->first_pixel + args->pixel_count;
     const int64_t panel_bytes = plan.panel_stride * (int64_t)sizeof(float), tile_bytes = dense_panels * panel_bytes;
-    const int64_t block = dense_panels * (tile_bytes >= dense_block_bytes ? 1 : dense_block_bytes / tile_bytes);
+    const int64_t block = dense_panels * (tile_bytes >= dense_block_bytes ? 1 : dense_block_bytes / (tile_bytes + 1) + 1);
     float rows[dense_pixels * dense_gather_limit];
     for (int64_t first = args->first_panel; first < end_panel; first += block) {
         const int64_t end = first + block < end_panel ? first + block : end_panel;
@@ -268,5 +268,26 @@ static void dense(const ck_conv_args *args) {
             DENSE_COUNTS(CK_DENSE_CHOOSE)
 #undef CK_DENSE_CHOOSE
         }
+    }
+}
+
+// Rows that do not follow each other are calls of their own, with an output moved so that counting along the rows arrives at the right place.
+static void dense(const ck_conv_args *args) {
+    const int64_t width = args->shape.output_width;
+    const int64_t skip = args->output_row_stride ? args->output_row_stride - width * args->output_pixel_stride : 0;
+    const int64_t residual_skip = args->residual_row_stride ? args->residual_row_stride - width * args->epilogue.residual_pixel_stride : 0;
+    if (skip == 0 && (residual_skip == 0 || !args->epilogue.residual)) {
+        dense_rows(args);
+        return;
+    }
+    const int64_t end = args->first_pixel + args->pixel_count;
+    ck_conv_args part = *args;
+    for (int64_t pixel = args->first_pixel; pixel < end; pixel += part.pixel_count) {
+        const int64_t row = pixel / width, left = (row + 1) * width - pixel;
+        part.output = args->output + row * skip;
+        if (part.epilogue.residual) part.epilogue.residual = args->epilogue.residual + row * residual_skip;
+        part.first_pixel = pixel;
+        part.pixel_count = left < end - pixel ? left : end - pixel;
+        dense_rows(&part);
     }
 }

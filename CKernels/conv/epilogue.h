@@ -31,33 +31,30 @@ CK_INLINE void conv_store(float *p, vf x, int64_t n) {
     else v_store_n(p, x, n);
 }
 
-/// A vector from the sum without its bias to what is stored; `channel` and the first n lanes are those of the output, `residual` points at them.
-CK_INLINE vf conv_finish_vector(const ck_conv_epilogue *e, ck_conv_activation activation, vf x, int64_t channel, const float *residual, int64_t n) {
-    const vf added = residual ? conv_load(residual, n) : (vf){0};
-    if (residual && e->residual_first) x += added;
-    x = conv_activate(x, activation, v_set(e->alpha), v_set(e->beta));
-    if (e->factor) x *= conv_load(e->factor + channel, n);
-    if (e->offset) x += conv_load(e->offset + channel, n);
-    if (residual && !e->residual_first) x += added;
-    return x;
-}
-
 CK_INLINE const float *conv_residual(const ck_conv_epilogue *e, int64_t pixel, int64_t channel) {
     return e->residual ? e->residual + pixel * e->residual_pixel_stride + channel : 0;
 }
 
+// Channels outside, pixels inside, so that what belongs to the channels stays in registers.
 CK_INLINE void finish_block_with(
     const ck_conv_args *args, ck_conv_activation activation, const float *sums, int64_t stride, int64_t pixel, int64_t pixels, int64_t channel,
     int64_t channels
 ) {
     const ck_conv_epilogue *e = &args->epilogue;
-    for (int64_t m = 0; m < pixels; m++) {
-        float *output = args->output + (pixel + m) * args->output_pixel_stride + channel;
-        const float *residual = conv_residual(e, pixel + m, channel);
-        for (int64_t i = 0; i < channels; i += lanes) {
-            const int64_t n = channels - i < lanes ? channels - i : lanes;
-            const vf x = v_load(sums + m * stride + i);
-            conv_store(output + i, conv_finish_vector(e, activation, x, channel + i, residual ? residual + i : 0, n), n);
+    const vf alpha = v_set(e->alpha), beta = v_set(e->beta);
+    const bool adds_first = e->residual && e->residual_first, adds_last = e->residual && !e->residual_first;
+    for (int64_t i = 0; i < channels; i += lanes) {
+        const int64_t n = channels - i < lanes ? channels - i : lanes;
+        const vf factor = e->factor ? conv_load(e->factor + channel + i, n) : v_set(1);
+        const vf offset = e->offset ? conv_load(e->offset + channel + i, n) : (vf){0};
+        const float *residual = conv_residual(e, pixel, channel + i), *sum = sums + i;
+        float *output = args->output + pixel * args->output_pixel_stride + channel + i;
+        for (int64_t m = 0; m < pixels; m++, sum += stride, output += args->output_pixel_stride) {
+            vf x = v_load(sum);
+            if (adds_first) x += conv_load(residual + m * e->residual_pixel_stride, n);
+            x = v_fma(conv_activate(x, activation, alpha, beta), factor, offset);
+            if (adds_last) x += conv_load(residual + m * e->residual_pixel_stride, n);
+            conv_store(output, x, n);
         }
     }
 }

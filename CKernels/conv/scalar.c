@@ -25,14 +25,17 @@ static float activate(const ck_conv_epilogue *e, float x) {
 // The epilogue of one sum of output pixel `pixel`, channel `channel`, and its store.
 static void finish(const ck_conv_args *args, double sum, int64_t pixel, int64_t channel) {
     const ck_conv_epilogue *e = &args->epilogue;
-    const float residual = e->residual ? e->residual[pixel * e->residual_pixel_stride + channel] : 0;
+    const int64_t row = pixel / args->shape.output_width, column = pixel % args->shape.output_width;
+    const int64_t row_stride = args->output_row_stride ? args->output_row_stride : args->shape.output_width * args->output_pixel_stride;
+    const int64_t residual_row = args->residual_row_stride ? args->residual_row_stride : args->shape.output_width * e->residual_pixel_stride;
+    const float residual = e->residual ? e->residual[row * residual_row + column * e->residual_pixel_stride + channel] : 0;
     float y = (float)(sum + (e->bias ? e->bias[channel] : 0));
     if (e->residual && e->residual_first) y += residual;
     y = activate(e, y);
     if (e->factor) y *= e->factor[channel];
     if (e->offset) y += e->offset[channel];
     if (e->residual && !e->residual_first) y += residual;
-    args->output[pixel * args->output_pixel_stride + channel] = y;
+    args->output[row * row_stride + column * args->output_pixel_stride + channel] = y;
 }
 
 // Position (x, y) of the input under a tap of the kernel at output pixel `pixel`; null outside.

@@ -173,18 +173,27 @@ struct ImageLayer {
                         factor.withUnsafeBufferPointer { factor in
                             offset.withUnsafeBufferPointer { offset in
                                 residual.withUnsafeBufferPointer { residual in
-                                    let added = finish.residual.map { $0 == .inPlace ? UnsafePointer(output) : residual.baseAddress } ?? nil
-                                    var args = ck_conv_args(
-                                        shape: window.shape(inputs: inputs, outputs: outputs), input: input.baseAddress,
-                                        input_pixel_stride: Int64(inputStride), panels: operation.isPool ? nil : panels.baseAddress, output: output,
-                                        output_pixel_stride: Int64(outputStride),
-                                        epilogue: ck_conv_epilogue(
-                                            bias: finish.bias ? bias.baseAddress : nil, factor: finish.factor ? factor.baseAddress : nil,
-                                            offset: finish.offset ? offset.baseAddress : nil, residual: added,
-                                            residual_pixel_stride: Int64(outputStride), residual_first: finish.residual == .first,
-                                            activation: finish.activation, alpha: finish.alpha, beta: finish.beta),
-                                        first_pixel: Int64(pixels.lowerBound), pixel_count: Int64(pixels.count), first_panel: Int64(range.lowerBound),
-                                        panel_count: Int64(range.count), average_counts_padding: countsPadding)
+                                    var args = ck_conv_args()
+                                    args.shape = window.shape(inputs: inputs, outputs: outputs)
+                                    args.input = input.baseAddress
+                                    args.input_pixel_stride = Int64(inputStride)
+                                    args.panels = operation.isPool ? nil : panels.baseAddress
+                                    args.output = output
+                                    args.output_pixel_stride = Int64(outputStride)
+                                    args.epilogue.bias = finish.bias ? bias.baseAddress : nil
+                                    args.epilogue.factor = finish.factor ? factor.baseAddress : nil
+                                    args.epilogue.offset = finish.offset ? offset.baseAddress : nil
+                                    args.epilogue.residual = finish.residual.map { $0 == .inPlace ? UnsafePointer(output) : residual.baseAddress } ?? nil
+                                    args.epilogue.residual_pixel_stride = Int64(outputStride)
+                                    args.epilogue.residual_first = finish.residual == .first
+                                    args.epilogue.activation = finish.activation
+                                    args.epilogue.alpha = finish.alpha
+                                    args.epilogue.beta = finish.beta
+                                    args.first_pixel = Int64(pixels.lowerBound)
+                                    args.pixel_count = Int64(pixels.count)
+                                    args.first_panel = Int64(range.lowerBound)
+                                    args.panel_count = Int64(range.count)
+                                    args.average_counts_padding = countsPadding
                                     operation.call(set, &args)
                                 }
                             }

@@ -76,6 +76,9 @@ typedef struct ck_conv_args {
     const float *panels;          ///< what `ck_conv_pack` wrote; null for pooling
     float *output;                ///< does not overlap the input
     int64_t output_pixel_stride;
+    /// Elements between output rows, and between rows of the residual, where rows do not simply follow each other (a transposed convolution writes
+    /// every second pixel of every second row); 0 where they do. The dense convolution alone looks at these.
+    int64_t output_row_stride, residual_row_stride;
     ck_conv_epilogue epilogue;
     int64_t first_pixel, pixel_count;  ///< output pixels to compute
     int64_t first_panel, panel_count;  ///< 16-channel panels to compute; nothing is written beyond output_channels
@@ -128,3 +131,32 @@ void ck_winograd_pack(const ck_conv_weights *weights, float *panels);
 size_t ck_winograd_scratch_bytes(int64_t output_channels, int64_t input_channels);
 /// Whether `winograd` can compute this convolution and is the faster one for it.
 bool ck_winograd_pays(const ck_conv_shape *shape);
+
+/// Transposed convolution: output pixel (y, x) sums over the taps for which (y + pad_top − ky · dilation_height) / stride_height is a row of the
+/// input, and the same across. Pixels that leave the same remainder by the strides have the same taps, so it is stride_height · stride_width dense
+/// convolutions, the phases, each for a part of the output pixels. `shape` says the sizes of the transposed convolution: input, output, and kernel,
+/// stride, dilation and pads as ONNX ConvTranspose has them; its output size is the caller's business (output_padding needs nothing else).
+int64_t ck_transposed_phase_count(const ck_conv_shape *shape);
+/// Bytes of the packed weights of one phase, a multiple of 64; 0 for a phase without taps (a stride beyond the kernel), whose output is the epilogue of 0.
+size_t ck_transposed_packed_bytes(const ck_conv_shape *shape, int64_t phase);
+/// Packs one phase. ONNX ConvTranspose weights [input][output][ky][kx] have output_stride = taps, input_stride = outputs · taps, tap_stride = 1.
+void ck_transposed_pack(const ck_conv_shape *shape, int64_t phase, const ck_conv_weights *weights, float *panels);
+/// The arguments of the dense convolution of one phase, over all its pixels and panels: `whole` holds the shape of the transposed convolution, and input,
+/// output and epilogue as if it were one call. pixel_count is 0 where an output smaller than the stride leaves the phase no pixels.
+ck_conv_args ck_transposed_args(const ck_conv_args *whole, int64_t phase, const float *panels);
+
+enum { CK_CHAIN_STEPS = 8 };  ///< the most steps of a chain
+
+/// One convolution or pooling of a chain: a function of a set and its arguments for the whole image, with the panels of all channels. Of input and
+/// output the chain looks only at the first step's input and the last step's output; ranges it fills in itself. Strides of output rows are not for chains.
+typedef struct ck_conv_step {
+    ck_conv_function function;
+    ck_conv_args args;
+} ck_conv_step;
+
+/// Computes rows [first_row, first_row + row_count) of the last step's output, where each step reads only what the one before it wrote: 1×1, depthwise
+/// and 1×1 again of the usual blocks. The images between the steps never exist: a few rows of each stay in the second-level cache, as many as fit with
+/// all rows they need. Worth it where those images are larger than that cache. The result has the bits of the steps done one after another.
+/// Calls on other rows may run at the same time, each with its own scratch (64-byte aligned); rows both need are computed twice, so cut few ranges.
+void ck_conv_chain(const ck_conv_step *steps, int64_t count, int64_t first_row, int64_t row_count, void *scratch);
+size_t ck_conv_chain_scratch_bytes(const ck_conv_step *steps, int64_t count);
