@@ -3,33 +3,35 @@
 // A register tile is up to 8 output pixels of a row by one vector of channels. For kernels 3 or 5 wide with stride 1 or 2 and no dilation each
 // input of a row is loaded once and multiplied into all outputs it serves; all others, and the last channels, load once a product. Taps outside
 // the input are left out, not multiplied by zeros.
-// Included inside an instruction set's target region, after conv/epilogue.h.
+// The same source serves floats and quantised numbers, whose sums are exact in float. Included inside an instruction set's target region, after
+// conv/depthwise_f32.h or conv/depthwise_u8.h, which say what a number, its weight and the end of a sum are:
+//     depthwise_args, depthwise_number              types
+//     depthwise_load(args, p, n)                    n numbers from p as floats
+//     depthwise_start(args, channel, n)             what sums start with
+//     depthwise_weights(args, channel, tap)         where the weights of a tap are
+//     depthwise_finish(args, sums, pixel, count, channel, n)
+//     depthwise_end_channel(args)
 
-enum { depthwise_pixels = conv_most_pixels };
+enum { depthwise_pixels = 8 };
 
 // Where a tile is. The range of columns counts from the first column of the first pixel's window.
 typedef struct depthwise_tile {
     int64_t first;                 // output pixel
-    const float *input;            // first column of the first row that is inside, channel 0; the column may be outside
+    const depthwise_number *input; // first column of the first row that is inside, channel 0; the column may be outside
     int64_t first_row, rows;       // rows of the kernel that are inside
     int64_t first_column, end_column;  // input columns that are inside
     int64_t row_step, column_step;     // elements from a tap to the one below and to the right
     int64_t pixel_step;                // elements between the windows of neighbours
 } depthwise_tile;
 
-CK_INLINE const float *depthwise_weights(const ck_conv_args *args, int64_t channel, int64_t tap) {
-    const int64_t taps = args->shape.kernel_height * args->shape.kernel_width;
-    return args->panels + (channel / CK_CONV_PANEL * taps + tap) * CK_CONV_PANEL + channel % CK_CONV_PANEL;
-}
-
 // Kernels `width` wide with the stride `stride`: the loads of a row are shared.
-CK_INLINE void depthwise_shared(const ck_conv_args *args, const depthwise_tile *tile, int64_t channel, const int count, const int width, const int stride) {
-    const float *bias = args->epilogue.bias;
-    const vf start = bias ? v_load(bias + channel) : (vf){0};
+CK_INLINE void depthwise_shared(const depthwise_args *args, const depthwise_tile *tile, int64_t channel, const int count, const int width, const int stride) {
+    const vf start = depthwise_start(args, channel, lanes);
     vf sums[depthwise_pixels];
 #pragma clang loop unroll(full)
     for (int m = 0; m < count; m++) sums[m] = start;
-    const float *row = tile->input + channel, *weights = depthwise_weights(args, channel, tile->first_row * width);
+    const depthwise_number *row = tile->input + channel;
+    const float *weights = depthwise_weights(args, channel, tile->first_row * width);
     const int64_t column_step = tile->column_step, first = tile->first_column, end = tile->end_column;
     for (int64_t ty = 0; ty < tile->rows; ty++, row += tile->row_step, weights += width * CK_CONV_PANEL) {
         vf w[5];
@@ -38,7 +40,7 @@ CK_INLINE void depthwise_shared(const ck_conv_args *args, const depthwise_tile *
 #pragma clang loop unroll(full)
         for (int column = 0; column < (count - 1) * stride + width; column++) {
             if (column < first || column >= end) continue;
-            const vf x = v_load(row + column * column_step);
+            const vf x = depthwise_load(args, row + column * column_step, lanes);
 #pragma clang loop unroll(full)
             for (int tx = 0; tx < width; tx++) {
                 const int ahead = column - tx, m = ahead / stride;
@@ -46,33 +48,32 @@ CK_INLINE void depthwise_shared(const ck_conv_args *args, const depthwise_tile *
             }
         }
     }
-    conv_finish_pixels(args, sums, tile->first, count, channel, lanes);
+    depthwise_finish(args, sums, tile->first, count, channel, lanes);
 }
 
 // Any kernel, any stride, n channels.
-CK_INLINE void depthwise_plain(const ck_conv_args *args, const depthwise_tile *tile, int64_t channel, const int count, int64_t n) {
+CK_INLINE void depthwise_plain(const depthwise_args *args, const depthwise_tile *tile, int64_t channel, const int count, int64_t n) {
     const ck_conv_shape *s = &args->shape;
-    const float *bias = args->epilogue.bias;
-    const vf start = bias ? conv_load(bias + channel, n) : (vf){0};
+    const vf start = depthwise_start(args, channel, n);
     vf sums[depthwise_pixels];
 #pragma clang loop unroll(full)
     for (int m = 0; m < count; m++) sums[m] = start;
     for (int64_t ty = 0; ty < tile->rows; ty++) {
         for (int64_t tx = 0; tx < s->kernel_width; tx++) {
             const vf w = v_load(depthwise_weights(args, channel, (tile->first_row + ty) * s->kernel_width + tx));
-            const float *input = tile->input + channel + ty * tile->row_step + tx * tile->column_step;
+            const depthwise_number *input = tile->input + channel + ty * tile->row_step + tx * tile->column_step;
             int64_t column = tx * s->dilation_width;
 #pragma clang loop unroll(full)
             for (int m = 0; m < count; m++, column += s->stride_width) {
-                if (column >= tile->first_column && column < tile->end_column) sums[m] = v_fma(conv_load(input + m * tile->pixel_step, n), w, sums[m]);
+                if (column >= tile->first_column && column < tile->end_column) sums[m] = v_fma(depthwise_load(args, input + m * tile->pixel_step, n), w, sums[m]);
             }
         }
     }
-    conv_finish_pixels(args, sums, tile->first, count, channel, n);
+    depthwise_finish(args, sums, tile->first, count, channel, n);
 }
 
-CK_INLINE void depthwise_channels(const ck_conv_args *args, const depthwise_tile *tile, const int count, const int width, const int stride) {
-    const int64_t end = conv_end_channel(args);
+CK_INLINE void depthwise_channels(const depthwise_args *args, const depthwise_tile *tile, const int count, const int width, const int stride) {
+    const int64_t end = depthwise_end_channel(args);
     int64_t channel = args->first_panel * CK_CONV_PANEL;
     for (; channel + lanes <= end; channel += lanes) {
         if (width > 0) depthwise_shared(args, tile, channel, count, width, stride);
@@ -83,7 +84,7 @@ CK_INLINE void depthwise_channels(const ck_conv_args *args, const depthwise_tile
 
 // One function a kind of window; inside it one body a number of pixels.
 #define CK_DEPTHWISE(name, width, stride) \
-    static __attribute__((noinline)) void name(const ck_conv_args *args, const depthwise_tile *tile, int count) { \
+    static __attribute__((noinline)) void name(const depthwise_args *args, const depthwise_tile *tile, int count) { \
         switch (count) { \
         case 8: depthwise_channels(args, tile, 8, width, stride); return; \
         case 7: depthwise_channels(args, tile, 7, width, stride); return; \
@@ -106,10 +107,10 @@ static int depthwise_next(int64_t left) {
     return left >= 4 ? 4 : left >= 2 ? 2 : 1;
 }
 
-static void depthwise(const ck_conv_args *args) {
+static void depthwise(const depthwise_args *args) {
     const ck_conv_shape *s = &args->shape;
     const bool shares = s->dilation_width == 1 && (s->kernel_width == 3 || s->kernel_width == 5) && s->stride_width <= 2;
-    void (*const function)(const ck_conv_args *, const depthwise_tile *, int) = !shares ? depthwise_any
+    void (*const function)(const depthwise_args *, const depthwise_tile *, int) = !shares ? depthwise_any
         : s->kernel_width == 3 ? (s->stride_width == 1 ? depthwise_3_1 : depthwise_3_2)
                                : (s->stride_width == 1 ? depthwise_5_1 : depthwise_5_2);
     depthwise_tile tile = {
