@@ -58,6 +58,9 @@ public struct KernelCatalog {
         for set in joined(sets, [PortableKernels.vector], \.isa) where runs(set.name, set.isa) {
             cases += layers.flatMap { VectorCases.make(set: set, layer: $0) }
         }
+        for set in (0..<ck_conv_set_count()).compactMap({ ck_conv_set_at($0)?.pointee }) where runs(set.name, set.isa) {
+            cases += layers.flatMap { ConvolutionCases.make(set: set, layer: $0) }
+        }
         // Layers with equal inputs quantise the same rows.
         var names: Set<String> = []
         self.cases = cases.filter { names.insert($0.name).inserted }

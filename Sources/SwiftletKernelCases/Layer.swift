@@ -10,6 +10,7 @@ public struct Layer: Sendable, Equatable {
         case attention(heads: Int, keyValueHeads: Int, headDimension: Int)
         /// A row operation (normalisation, activation, residual, softmax) over this many elements.
         case vector(elements: Int)
+        case convolution(ConvolutionShape)
     }
 
     /// Name of the model: the file's name without its extension.
@@ -32,10 +33,12 @@ public struct Layer: Sendable, Equatable {
     ///     linear     FORMAT  OUTPUTS  INPUTS  COUNT  NAME
     ///     attention  HEADS  KEY-VALUE-HEADS  HEAD-DIMENSION  COUNT  NAME
     ///     vector     ELEMENTS  COUNT  NAME
+    ///     convolution  HEIGHT WIDTH INPUTS OUTPUTS GROUPS  KERNEL-HEIGHT KERNEL-WIDTH  STRIDE-HEIGHT STRIDE-WIDTH
+    ///                  PAD-TOP PAD-LEFT PAD-BOTTOM PAD-RIGHT  COUNT  NAME
     ///
     /// separated by spaces; `#` starts a comment. Throws `SwiftletError.syntax` with the line for anything else: an unknown format, a number
     /// outside 1...2²⁰, inputs that are no multiple of 32 or of the format's block, head dimensions the attention kernels do not take
-    /// (a multiple of 32 up to 256), a name used twice for one kind.
+    /// (a multiple of 32 up to 256), groups other than 1 and all channels, a window larger than the padded image, a name used twice for one kind.
     public static func parse(_ text: String, model: String, source: String) throws -> [Layer] {
         var layers: [Layer] = []
         var names: Set<String> = []
@@ -67,6 +70,12 @@ public struct Layer: Sendable, Equatable {
                     throw wrong("head dimension \(dimension) is no multiple of 32 up to 256")
                 }
                 shape = .attention(heads: heads, keyValueHeads: shared, headDimension: dimension)
+            case ("convolution", 16):
+                let sizes = try (1...9).map(number) + (10...13).map { fields[$0] == "0" ? 0 : try number($0) }
+                guard let convolution = ConvolutionShape(sizes) else {
+                    throw wrong("no convolution has these sizes: groups are 1 or all channels, and the window is no larger than the padded image")
+                }
+                shape = .convolution(convolution)
             case ("vector", 4): shape = .vector(elements: try number(1))
             default: throw wrong("'\(kind)' with \(fields.count - 1) columns is no layer")
             }

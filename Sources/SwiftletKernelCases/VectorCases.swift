@@ -11,7 +11,7 @@ enum VectorCases {
         case .vector(let elements): (n, operations) = (elements, VectorOperation.rowOperations)
         case .attention(let heads, _, let dimension):
             (n, operations) = (heads * dimension, VectorOperation.rotary(headDimension: dimension))
-        case .linear: return []
+        case .linear, .convolution: return []
         }
         let kernel = String(cString: set.name)
         return operations.map { operation in

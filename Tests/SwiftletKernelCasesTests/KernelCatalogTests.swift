@@ -7,12 +7,16 @@ import Testing
 import SwiftletKernelCases
 
 /// Small layers with ragged sizes.
+private func convolution(_ name: String, _ sizes: [Int]) -> [Layer] {
+    ConvolutionShape(sizes).map { [Layer(model: "small", name: name, count: 1, shape: .convolution($0))] } ?? []
+}
+
 private let layers = [
     Layer(model: "small", name: "a", count: 1, shape: .linear(format: .block(.q4_1), outputs: 50, inputs: 96)),
     Layer(model: "small", name: "b", count: 1, shape: .linear(format: .block(.q8_0), outputs: 16, inputs: 64)),
     Layer(model: "small", name: "heads", count: 1, shape: .attention(heads: 6, keyValueHeads: 2, headDimension: 64)),
     Layer(model: "small", name: "width", count: 1, shape: .vector(elements: 77)),
-]
+] + convolution("image", [9, 14, 20, 33, 1, 3, 3, 1, 1, 1, 1, 1, 1]) + convolution("channels", [9, 14, 20, 20, 20, 5, 5, 2, 2, 2, 2, 2, 2])
 
 private let smallOptions = KernelCatalog.Options(streamedBytes: 1 << 16)
 
@@ -24,9 +28,10 @@ private let smallOptions = KernelCatalog.Options(streamedBytes: 1 << 16)
         }
         let linear = names(ck_linear_row_count(), ck_linear_row_at) { $0.name }, quantize = names(ck_quantize_row_count(), ck_quantize_row_at) { $0.name }
         let attention = names(ck_attention_row_count(), ck_attention_row_at) { $0.name },
-            vector = names(ck_vector_set_count(), ck_vector_set_at) { $0.name }
+            vector = names(ck_vector_set_count(), ck_vector_set_at) { $0.name },
+            images = names(ck_conv_set_count(), ck_conv_set_at) { $0.name }
         let portable = PortableKernels.linear.map(\.name) + PortableKernels.quantizers.map(\.name) + [PortableKernels.vector.name, PortableKernels.attention.name]
-        let all = linear.union(quantize).union(attention).union(vector).union(portable.compactMap { $0.map { String(cString: $0) } })
+        let all = linear.union(quantize).union(attention).union(vector).union(images).union(portable.compactMap { $0.map { String(cString: $0) } })
         #expect(Set(catalog.cases.map(\.kernel)).union(catalog.missingRows) == all)
         #expect(Set(catalog.cases.map(\.name)).count == catalog.cases.count)
         #expect(catalog.oversized.isEmpty)
@@ -55,6 +60,8 @@ private let smallOptions = KernelCatalog.Options(streamedBytes: 1 << 16)
         #expect(product.bytes == Double(4 * (64 + 3 * 320) + 64 * (256 + 4 * 50)))
         #expect(try !find("linear/linear_q8_q8_scalar/small/a/rows=1").isOwnFormat)
         #expect(try find("linear/linear_q4m_q8_scalar/small/a/rows=1").streamsMemory)
+        #expect(try find("convolution/conv_scalar/small/image/winograd").operations == 2 * 9 * 14 * 33 * 20 * 9)
+        #expect(try find("convolution/conv_scalar/small/channels/depthwise").bytes == 4 * Double(20 * (9 * 14 + 25 + 5 * 7)))
         #expect(try find("attention/attention_scalar/small/heads/f16/tokens=1024/rows=1").operations == 4 * 1024 * 3 * 64)
     }
 

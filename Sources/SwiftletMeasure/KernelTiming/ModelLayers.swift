@@ -73,13 +73,13 @@ private struct ShapeCounter {
             var name: String
             switch entry.shape {
             case .vector(let elements): name = "width\(elements)"
-            case .attention, .linear: name = entry.names.joined(separator: "+")
+            case .attention, .linear, .convolution: name = entry.names.joined(separator: "+")
             }
             if taken.contains(name) {
                 switch entry.shape {
                 case .linear(let format, let outputs, let inputs): name += "-\(format)-\(outputs)x\(inputs)"
                 case .attention(let heads, let shared, let dimension): name += "-\(heads)-\(shared)-\(dimension)"
-                case .vector: break
+                case .vector, .convolution: break
                 }
             }
             taken.insert(name)
