@@ -5,7 +5,7 @@
 //     h(t) = c · sinc(c · t) · kaiser(t / reach),   c = min(1, to / from) · rolloff,   |t| < reach = crossings / min(1, to / from)
 //
 // With a rational ratio the positions fall on few fractions of a sample, and each has its weights in a table. Where the table would be large the
-// weights of 512 fractions are interpolated. The weights of each fraction sum to one, so a constant stays one.
+// weights of 512 fractions (fewer for a lower cut-off) are interpolated. The weights of each fraction sum to one, so a constant stays one.
 // Source: Smith, "Digital Audio Resampling Home Page", ccrma.stanford.edu/~jos/resample; Kaiser's window from Window.swift.
 import SwiftletFormats
 import SwiftletTensor
@@ -190,7 +190,8 @@ private struct PhaseTable: Sendable {
         // Equal rates: a cut-off at the edge makes the weights 0, 1, 0, and the signal passes as it is.
         let cutoff = scale == 1 && phases == 1 ? 1 : narrowing * design.rolloff
         let exact = phases.flatMap { $0 <= Self.maximumWeights / (2 * reach) ? $0 : nil }
-        let count = exact ?? Self.interpolatedPhases
+        // The lower the cut-off, the smoother the weights: fewer fractions do, and the table does not grow with the reach.
+        let count = exact ?? Int((Double(Self.interpolatedPhases) * narrowing).rounded(.up))
         let stride = (2 * reach + 3) / 4 * 4
         // One row more where rows are interpolated: the whole sample.
         let rows = exact == nil ? count + 1 : count

@@ -58,6 +58,9 @@ import Testing
             let middle = result[result.count / 3..<result.count * 2 / 3]
             #expect(middle.allSatisfy { abs($0 - 1) < 1e-6 })
         }
+        // A reach of 64,000 samples, and fractions that are interpolated.
+        let long = try Resampler.resample([Float](repeating: 1, count: 400_000), from: 9_999_991, to: 10_007)
+        #expect(long[long.count / 3..<long.count * 2 / 3].allSatisfy { abs($0 - 1) < 1e-5 })
         let signal = try Vectors.signal()
         #expect(try relativeError(Resampler.resample(signal, from: 7, to: 7), signal) < 1e-6)
     }
