@@ -53,7 +53,7 @@ let package = Package(
         .target(name: "SwiftletVision", dependencies: ["CImageCodecs", "SwiftletNetwork", "SwiftletTensor"]),
 
         // Sound, and what networks want of it.
-        .target(name: "SwiftletAudio", dependencies: ["SwiftletFormats", "SwiftletTensor"]),
+        .target(name: "SwiftletAudio", dependencies: ["SwiftletNetwork", "SwiftletFormats", "SwiftletTensor"]),
 
         // Every kernel × real layer shapes: filled, checked against the scalar twin, ready to be timed.
         .target(name: "SwiftletKernelCases", dependencies: ["CKernels", "SwiftletPortableKernels", "SwiftletTensor"]),
@@ -100,7 +100,7 @@ let package = Package(
         .testTarget(
             name: "SwiftletVisionTests", dependencies: ["SwiftletVision", "SwiftletFormats", "TestSupport"], exclude: ["Scripts", "Vectors"]),
         .testTarget(
-            name: "SwiftletAudioTests", dependencies: ["SwiftletAudio", "SwiftletFormats", "TestSupport"], exclude: ["Scripts", "Vectors"]),
+            name: "SwiftletAudioTests", dependencies: ["SwiftletAudio", "SwiftletNetwork", "SwiftletFormats", "TestSupport"], exclude: ["Scripts", "Vectors"]),
         .testTarget(name: "SwiftletKernelCasesTests", dependencies: ["SwiftletKernelCases", "SwiftletPortableKernels", "CKernels", "SwiftletTensor"]),
         .testTarget(name: "SwiftletModelsTests", dependencies: ["SwiftletModels"]),
         .testTarget(name: "SwiftletMeasureTests", dependencies: ["SwiftletMeasure", "SwiftletKernelCases", "CKernels", "TestSupport"]),
