@@ -70,7 +70,7 @@ let package = Package(
         // The command: one file a subcommand.
         .executableTarget(
             name: "swiftlet-cli",
-            dependencies: ["SwiftletMeasure", "SwiftletKernelCases", "SwiftletNetwork", "SwiftletVision", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            dependencies: ["SwiftletMeasure", "SwiftletKernelCases", "SwiftletNetwork", "SwiftletVision", "SwiftletAudio", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
 
         // The published operator tests of ONNX.
         .executableTarget(

@@ -63,7 +63,38 @@ extension KnownModel {
             fileName: "silero-vad.onnx", byteCount: 2_327_524,
             sha256: "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3",
             members: [PackageMember(package: "silero-vad", version: "6.2.3", member: "silero_vad/data/silero_vad.onnx")]),
+        wake(
+            "melspectrogram", "openWakeWord: mel spectra of sound", "melspectrogram", 1_087_958,
+            "ba2b0e0f8b7b875369a2c89cb13360ff53bac436f2895cced9f479fa65eb176f"),
+        wake(
+            "embedding", "openWakeWord: embeddings of mel spectra", "embedding_model", 1_328_103,
+            "ba754db3cd768a524c655ea90655ee5e6055a43b8dfd29366a11e93716ae9e51"),
+        wake("alexa", "wake word: alexa", "alexa_v0.1", 854_246, "6ff566a01d12670e8d9e3c59da32651db1575d17272a601b7f8a39283dfbae3e"),
+        wake(
+            "hey-mycroft", "wake word: hey mycroft", "hey_mycroft_v0.1", 503_850,
+            "785bdf5655863ae47553b23793aa108c7b0152d4823f7869b41f2d2d765912fc"),
+        wake(
+            "hey-jarvis", "wake word: hey jarvis", "hey_jarvis_v0.1", 1_271_370,
+            "94a13cfe60075b132f6a472e7e462e8123ee70861bc3fb58434a73712ee0d2cb"),
+        wake(
+            "hey-marvin", "wake word: hey marvin", "hey_marvin_v0.1", 857_691,
+            "b6d4b794ddf2e1d6f29e9f45848e24858e2edd0d810b14e0c1c70dda9a1fcbf0"),
+        wake(
+            "timer", "wake words: set a timer for 1, 5, 10, 20, 30 minutes or an hour", "timer_v0.1", 1_742_475,
+            "371e44535470a29248b3b8f1bbbbaf2525c86417fd8f75c67fcf02ae0b9626df"),
+        wake(
+            "weather", "wake word: what's the weather", "weather_v0.1", 1_149_158,
+            "8441da8e746899e8d969528d5bad5651cdd563079c05962788f77753041f60e7"),
     ]
+
+    /// openWakeWord's models. Its code is Apache-2.0, what was trained is not.
+    private static func wake(_ name: String, _ summary: String, _ file: String, _ byteCount: Int, _ sha256: String) -> KnownModel {
+        KnownModel(
+            name: "wake-\(name)", summary: "\(summary), ONNX", licence: "CC BY-NC-SA 4.0: not for commercial use",
+            fileName: "wake-\(name).onnx",
+            byteCount: byteCount, sha256: sha256,
+            members: [PackageMember(package: "openwakeword", version: "0.4.0", member: "openwakeword/resources/models/\(file).onnx")])
+    }
 
     private static func rapidOCR(_ file: String) -> PackageMember {
         PackageMember(package: "rapidocr-onnxruntime", version: "1.4.4", member: "rapidocr_onnxruntime/models/\(file)")

@@ -18,7 +18,7 @@ struct SwiftletCommand: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             GenerateCommand.self, ChatCommand.self, RunCommand.self, ClassifyCommand.self, InspectCommand.self, TokenizeCommand.self, TemplateCommand.self, PerplexityCommand.self,
-            EvalCommand.self, BenchCommand.self, PullCommand.self, CacheCommand.self, DoctorCommand.self,
+            EvalCommand.self, VADCommand.self, WakeCommand.self, BenchCommand.self, PullCommand.self, CacheCommand.self, DoctorCommand.self,
         ])
 
     static func main() async {

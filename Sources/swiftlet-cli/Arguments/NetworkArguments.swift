@@ -17,8 +17,10 @@ struct NetworkArguments: ParsableArguments {
     }
 
     /// Loads the model in a file, or the pulled one of that name.
-    func load(_ model: String) async throws -> Model {
-        let options = NetworkOptions(threads: threads, instructionSet: try InstructionSet.resolve(isa?.rawValue))
+    ///
+    /// - Parameter threads: how many compute where the command line does not say; nil: what suits the machine.
+    func load(_ model: String, threads: Int? = nil) async throws -> Model {
+        let options = NetworkOptions(threads: self.threads ?? threads, instructionSet: try InstructionSet.resolve(isa?.rawValue))
         return try await Model.load(URL(fileURLWithPath: ModelCache().resolve(model)), options: options)
     }
 }
