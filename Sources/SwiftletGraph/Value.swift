@@ -86,6 +86,8 @@ public struct Value: Sendable {
     public let name: String
     public var type: ValueType
     public var origin: Origin
+    /// For a constant that was made by taking the quantisation off another one: which.
+    public var quantized: QuantizedSource?
 
     public enum Origin: Sendable {
         case input

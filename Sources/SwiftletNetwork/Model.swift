@@ -226,5 +226,5 @@ extension ONNXType {
 extension PassPipeline {
     /// What is done to every imported network before a backend sees it.
     static let network = PassPipeline(
-        name: "network", [DeadCodeElimination(), FuseGates(), FoldChannelScales(), FuseConvolution(), DeadCodeElimination()])
+        name: "network", [DeadCodeElimination(), UnsignedActivations(), FuseQuantization(), FuseGates(), FoldChannelScales(), FuseConvolution(), DeadCodeElimination()])
 }

@@ -151,18 +151,6 @@ extension Node {
 }
 
 extension GraphRewriter {
-    /// The elements of an f32 constant.
-    fileprivate func floats(_ id: ValueID) -> [Float]? {
-        guard let weight = self[value: id].weight, weight.format == .dense(.f32) else { return nil }
-        return try? weight.store.withBytes { try weight.format.dequantizeRow($0, elements: weight.shape.elementCount) }
-    }
-
-    /// The only element of an f32 constant.
-    fileprivate func number(_ id: ValueID) -> Float? {
-        guard self[value: id].weight?.shape.elementCount == 1 else { return nil }
-        return floats(id)?.first
-    }
-
     /// One number for each channel of `[n, c, space…]`, when the constant has no more.
     fileprivate func channelValues(_ id: ValueID, of result: ValueID) -> [Float]? {
         let type = type(of: result)

@@ -34,6 +34,12 @@ struct GraphRewriter {
     /// A new f32 vector.
     mutating func constant(_ values: [Float], name: String) throws -> ValueID { try constant(values, shape: [values.count], name: name) }
 
+    /// A new i32 vector.
+    mutating func constant(_ values: [Int32], name: String) throws -> ValueID {
+        let weight = try Weight(name: name, shape: [values.count], format: .dense(.i32), store: WeightStore(values))
+        return graph.add(Value(name: name, type: weight.type, origin: .weight(weight)))
+    }
+
     private mutating func constant(_ values: [Float], shape: Shape, name: String) throws -> ValueID {
         let weight = try Weight(name: name, shape: shape, format: .dense(.f32), store: WeightStore(values))
         return graph.add(Value(name: name, type: weight.type, origin: .weight(weight)))
@@ -42,6 +48,9 @@ struct GraphRewriter {
     /// The index of the node that computes `id`, for values that nobody but one node reads (a graph output has a reader outside): a fusion
     /// may make such a value disappear.
     func soleProducer(of id: ValueID) -> Int? { readers[id] == 1 ? producers[id] : nil }
+
+    /// The index of the node that computes `id`, however many read it.
+    func producer(of id: ValueID) -> Int? { producers[id] }
 
     /// Whether `id` is known before the node at `index` runs.
     func isKnown(_ id: ValueID, before index: Int) -> Bool { producers[id].map { $0 < index } ?? true }
@@ -52,6 +61,18 @@ struct GraphRewriter {
         for part in parts { nodes[part] = nil }
         nodes[index] = node
         for output in node.outputs { producers[output] = index }
+    }
+
+    /// The elements of an f32 constant.
+    func floats(_ id: ValueID) -> [Float]? {
+        guard let weight = self[value: id].weight, weight.format == .dense(.f32) else { return nil }
+        return try? weight.store.withBytes { try weight.format.dequantizeRow($0, elements: weight.shape.elementCount) }
+    }
+
+    /// The only element of an f32 constant.
+    func number(_ id: ValueID) -> Float? {
+        guard self[value: id].weight?.shape.elementCount == 1 else { return nil }
+        return floats(id)?.first
     }
 
     func result() -> Graph {

@@ -57,6 +57,10 @@ public enum TensorOp: Sendable, Hashable {
     /// `(q, scale f, zeroPoint?) → same shape` in the type: `(q − zeroPoint)·scale`; scale and zero point broadcast.
     case dequantize(DType)
 
+    /// See `QuantizedConvolution` and `QuantizedSum`: what fusion makes of float operations between dequantize and quantize.
+    case quantizedConvolution(QuantizedConvolution)
+    case quantizedSum(QuantizedSum)
+
     // MARK: Moves
 
     /// `(x) → x with axis i of the result the axis permutation[i] of x`.

@@ -19,6 +19,9 @@ extension TensorOp: CustomStringConvertible {
         case .bitcast(let element): "bitcast(\(element))"
         case .quantize(let element): "quantize(\(element))"
         case .dequantize(let element): "dequantize(\(element))"
+        case .quantizedConvolution(let convolution):
+            "quantizedConvolution(\((convolution.window.attributes + groups(convolution.groups)).joined(separator: ", ")))"
+        case .quantizedSum: "quantizedSum"
         case .transpose(let permutation): "transpose\(permutation)"
         case .slice(let slice):
             "slice(starts: \(slice.starts), sizes: \(slice.sizes)" + (slice.steps.allSatisfy { $0 == 1 } ? ")" : ", steps: \(slice.steps))")

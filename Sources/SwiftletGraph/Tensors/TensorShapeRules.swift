@@ -23,6 +23,12 @@ extension TensorOp {
             return [ValueType(element, rule.operands[0].shape)]
         case .quantize(let element): return [try rule.quantize(to: element)]
         case .dequantize(let element): return [try rule.dequantize(to: element)]
+        case .quantizedConvolution(let convolution): return [try rule.quantizedConvolution(convolution)]
+        case .quantizedSum:
+            try rule.count(2)
+            try rule.require(rule.operands[0].element == .u8 || rule.operands[0].element == .i8, "adds 8-bit numbers")
+            try rule.require(rule.operands[0] == rule.operands[1], "the operands differ in type")
+            return [rule.operands[0]]
         case .transpose(let permutation): return [try rule.transpose(permutation)]
         case .slice(let slice): return [try rule.slice(slice)]
         case .concat(let axis): return [try rule.concat(axis)]
@@ -285,6 +291,18 @@ extension ShapeRule {
         try require(element.isFloat, "makes floats")
         if operands.count == 3 { try sameElements(0, 2) }
         return ValueType(element, operands[0].shape)
+    }
+
+    func quantizedConvolution(_ convolution: QuantizedConvolution) throws -> ValueType {
+        try count(4)
+        try require(operands[0].element == .u8 || operands[0].element == .i8, "x must hold 8-bit numbers")
+        try require(operands[1].element == .i8 && operands[2].element == .i32 && operands[3].element == .f32, "needs i8 weights, i32 biases, f32 factors")
+        // Everything about shapes is that of a float convolution.
+        let floats = [ValueType(.f32, operands[0].shape), ValueType(.f32, operands[1].shape), ValueType(.f32, operands[2].shape)]
+        let plain = Convolution(window: convolution.window, groups: convolution.groups, hasBias: true)
+        let type = try ShapeRule(node: node, operands: floats).convolution(plain)
+        try require(operands[3].shape == operands[2].shape, "one factor an output channel is needed")
+        return ValueType(operands[0].element, type.shape)
     }
 
     // MARK: Moves

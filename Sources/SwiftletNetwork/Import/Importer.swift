@@ -178,6 +178,9 @@ struct Importer: Sendable {
         let node = Node(name: name, op: op, inputs: operands, outputs: outputs)
         if operands.allSatisfy({ graph[$0].weight != nil }), try folds(types, operands) {
             for (output, weight) in zip(outputs, try evaluate(node, graph)) { graph[output].origin = .weight(weight) }
+            if case .tensor(.dequantize) = op {
+                graph[outputs[0]].quantized = QuantizedSource(values: operands[0], scale: operands[1], zeroPoint: operands.count > 2 ? operands[2] : nil)
+            }
         } else {
             graph.nodes.append(node)
         }

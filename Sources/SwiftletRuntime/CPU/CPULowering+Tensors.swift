@@ -21,7 +21,7 @@ extension CPULowering {
                 convolution.activation.map({ activation($0) != nil }) ?? true else { return false }
             return (window.low + window.high + convolution.outputPadding).allSatisfy { $0 == 0 } && window.dilations.allSatisfy { $0 == 1 }
         case .pool(let pool):
-            guard isComputed(0), ImageSize(types[0]) != nil, ImageSize(graph[node.outputs[0]].type) != nil else { return false }
+            guard isComputed(0), types[0].element == .f32, ImageSize(types[0]) != nil, ImageSize(graph[node.outputs[0]].type) != nil else { return false }
             switch pool.kind {
             case .maximum(let indices): return !indices
             case .average: return true
@@ -34,13 +34,14 @@ extension CPULowering {
             return axes.sorted() == Array(axes.min().map { $0..<min(rank, $0 + axes.count) } ?? 0..<0)
         case .matmul: return types.allSatisfy { $0.element == .f32 } && types[0].shape.allSatisfy { $0 != 0 } && types[1].shape.allSatisfy { $0 != 0 }
         case .resize(let resize):
-            guard isComputed(0), ImageSize(types[0]) != nil, ImageSize(graph[node.outputs[0]].type) != nil else { return false }
+            guard isComputed(0), types[0].element == .f32, ImageSize(types[0]) != nil, ImageSize(graph[node.outputs[0]].type) != nil else { return false }
             // Space alone, every place inside the input.
             if case .cropAndResize = resize.coordinates { return false }
             return types[0].shape.prefix(2).elementsEqual(resize.sizes.prefix(2).map { Dimension($0) }) && resize.scales.prefix(2).allSatisfy { $0 == 1 }
                 && !resize.antialiases
+        case .quantize, .dequantize, .quantizedConvolution, .quantizedSum: return canLowerQuantized(op, node, in: graph)
         case .recurrent(let recurrent): return canLower(recurrent, node, in: graph)
-        case .deformableConvolution, .gridSample, .roiAlign, .select, .cast, .bitcast, .quantize, .dequantize, .pad, .gather,
+        case .deformableConvolution, .gridSample, .roiAlign, .select, .cast, .bitcast, .pad, .gather,
             .gatherElements, .gatherND, .scatterElements, .scatterND, .argument, .topK, .cumulative:
             return false
         }

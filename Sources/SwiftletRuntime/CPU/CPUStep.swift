@@ -19,6 +19,8 @@ enum CPUStep {
     case product(ProductStep)
     case resize(ResizeStep)
     case recurrent(RecurrentStep)
+    case quantizedWindow(QuantizedWindowStep)
+    case levels(LevelStep)
 
     /// The rows of a step that makes each row from the same row of what it reads: it may run beside its neighbours of that kind, row by row.
     var rows: RowTasks? {
@@ -30,7 +32,7 @@ enum CPUStep {
         case .rotaryTable(let step): step.tasks
         case .rotary(let step): step.tasks
         case .cacheWrite(let step): step.tasks
-        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent: nil
+        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels: nil
         }
     }
 
@@ -47,6 +49,8 @@ enum CPUStep {
         case .product(let step): step.taskCount
         case .resize(let step): step.taskCount
         case .recurrent(let step): step.taskCount
+        case .quantizedWindow(let step): step.taskCount
+        case .levels(let step): step.taskCount
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: rows?.taskCount ?? 0
         }
     }
@@ -71,6 +75,8 @@ enum CPUStep {
         case .product(let step): step.execute(task, scratch: scratch)
         case .resize(let step): step.execute(task)
         case .recurrent(let step): step.execute(task, scratch: scratch)
+        case .quantizedWindow(let step): step.execute(task)
+        case .levels(let step): step.execute(task)
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: break
         }
     }
@@ -86,7 +92,7 @@ enum CPUStep {
         case .rotaryTable(let step): step.execute(rows)
         case .rotary(let step): step.execute(rows)
         case .cacheWrite(let step): step.execute(rows)
-        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent: break
+        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels: break
         }
     }
 }

@@ -121,7 +121,7 @@ extension ReferenceStep {
     }
 
     /// Runs `body` with each plane of the output, zeroed, and stores them all.
-    private func sumPlanes(_ count: Int, of plane: Int, _ body: (Int, UnsafeMutablePointer<Double>) -> Void) throws {
+    func sumPlanes(_ count: Int, of plane: Int, _ body: (Int, UnsafeMutablePointer<Double>) -> Void) throws {
         var results = [Double](repeating: 0, count: count * plane)
         try results.withUnsafeMutableBufferPointer { results in
             guard let base = results.baseAddress else { return }
@@ -133,7 +133,7 @@ extension ReferenceStep {
 
 /// `target[i] += factor·source[i]` for `count` elements.
 @inline(__always)
-private func addMultiples(
+func addMultiples(
     of source: UnsafeBufferPointer<Double>, from start: Int, step: Int, _ factor: Double, to target: UnsafeMutablePointer<Double>, at place: Int,
     step placeStep: Int, count: Int
 ) {

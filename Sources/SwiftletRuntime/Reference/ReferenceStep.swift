@@ -45,6 +45,8 @@ struct ReferenceStep {
         case .convolution(let convolution): try self.convolution(convolution)
         case .transposedConvolution(let convolution): try transposedConvolution(convolution)
         case .deformableConvolution(let convolution): try deformableConvolution(convolution)
+        case .quantizedConvolution(let convolution): try quantizedConvolution(convolution)
+        case .quantizedSum(let sum): try quantizedSum(sum)
         case .recurrent(let recurrent): try self.recurrent(recurrent)
         case .resize(let resize): try self.resize(resize)
         case .gridSample(let sample): try gridSample(sample)

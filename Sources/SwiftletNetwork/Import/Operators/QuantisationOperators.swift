@@ -52,7 +52,11 @@ extension Importer {
     /// A zero point that is there and is not known to be 0.
     private mutating func zeroPoint(_ index: Int, over x: ValueID, _ call: OperatorCall) throws -> ValueID? {
         guard let zero = try call.optional(index) else { return nil }
-        if isConstant(zero), try doubles(cast(zero, .f64)).allSatisfy({ $0 == 0 }) { return nil }
+        if isConstant(zero) {
+            // Not in one expression: the look at the elements would be taken before the cast has added them.
+            let wide = try cast(zero, .f64)
+            if try doubles(wide).allSatisfy({ $0 == 0 }) { return nil }
+        }
         return try spread(zero, over: x, call)
     }
 

@@ -24,7 +24,7 @@ extension CPULowering {
             guard liesAsImage(node.inputs[0]) else { return false }
             lowerImageElements(.unary(function), node, vector)
         case .binary(let function): return try lowerImages(function, node, vector)
-        default: return false
+        default: return try lowerQuantized(node)
         }
         return true
     }
@@ -133,7 +133,7 @@ extension CPULowering {
     }
 
     /// The window as the kernels have it; one axis of space is the width of images of one row.
-    private func shape(_ window: Window, from input: ImageSize, to output: ImageSize, inputs: Int, outputs: Int) -> ck_conv_shape {
+    func shape(_ window: Window, from input: ImageSize, to output: ImageSize, inputs: Int, outputs: Int) -> ck_conv_shape {
         let isRow = window.rank == 1
         func pair(_ values: [Int], _ missing: Int) -> (Int64, Int64) { isRow ? (Int64(missing), Int64(values[0])) : (Int64(values[0]), Int64(values[1])) }
         var shape = ck_conv_shape()
@@ -379,7 +379,7 @@ extension CPULowering {
             // Every part is a step of its own; the ones to come must live that long.
             for later in parts[index...] { touch(later.slot) }
             touch(out)
-            emitCopy(from: part.slot, to: out, outOffset: first, [
+            emitCopy(from: part.slot, to: out, outOffset: first, elementBytes: output.elementBytes, [
                 (output.count * output.pixels, part.channels, output.channels), (part.channels, 1, 1),
             ])
             first += part.channels

@@ -8,11 +8,13 @@ import SwiftletGraph
 /// The sizes of a value that can be an image: `[n, c, h, w]`, or `[n, c, l]` as an image of one row.
 struct ImageSize: Equatable {
     let count, channels, height, width: Int
+    let elementBytes: Int
 
     /// Nil for values of other ranks or types, or with sizes that are no numbers.
     init?(_ type: ValueType) {
         let sizes = type.shape.compactMap(\.fixed)
-        guard type.element == .f32, sizes.count == type.shape.count, sizes.count == 3 || sizes.count == 4, sizes.allSatisfy({ $0 > 0 }) else { return nil }
+        guard type.element == .f32 || type.element == .u8, sizes.count == type.shape.count, sizes.count == 3 || sizes.count == 4, sizes.allSatisfy({ $0 > 0 }) else { return nil }
+        elementBytes = type.element.byteCount
         (count, channels) = (sizes[0], sizes[1])
         (height, width) = sizes.count == 4 ? (sizes[2], sizes[3]) : (1, sizes[2])
     }
@@ -37,10 +39,10 @@ extension CPULowering {
         guard let size = imageSize(value), !size.isPlain else { return }
         let plain = slot(reading: value)
         let type = graph[value].type
-        let image = add(Slot(home: .planned, byteCount: { try type.byteCount(under: $0) }))
+        let image = add(Slot(home: .planned, byteCount: { try type.byteCount(under: $0) + Self.slack(type) }))
         touch(image)
         imageSlots[value] = image
-        emitCopy(from: plain, to: image, [
+        emitCopy(from: plain, to: image, elementBytes: size.elementBytes, [
             (size.count, size.elements, size.elements), (size.pixels, 1, size.channels), (size.channels, size.pixels, 1),
         ])
     }
@@ -51,10 +53,13 @@ extension CPULowering {
         guard slotOfValue[value] == nil, let image = imageSlots[value], let size = imageSize(value) else { return }
         touch(image)
         let plain = slot(writing: value)
-        emitCopy(from: image, to: plain, [
+        emitCopy(from: image, to: plain, elementBytes: size.elementBytes, [
             (size.count, size.elements, size.elements), (size.channels, 1, size.pixels), (size.pixels, size.channels, 1),
         ])
     }
+
+    /// Bytes behind an image that kernels may read, whatever lies there.
+    static func slack(_ type: ValueType) -> Int { type.element == .u8 ? 64 : 0 }
 
     /// The slot of a value that has been prepared as an image.
     mutating func slot(readingImage value: ValueID) -> SlotID {
@@ -67,7 +72,7 @@ extension CPULowering {
     mutating func slot(writingImage value: ValueID, inPlace: ValueID? = nil) -> SlotID {
         guard let size = imageSize(value), !size.isPlain else { return slot(writing: value) }
         let type = graph[value].type
-        var new = Slot(home: .planned, byteCount: { try type.byteCount(under: $0) })
+        var new = Slot(home: .planned, byteCount: { try type.byteCount(under: $0) + Self.slack(type) })
         if let inPlace, readersLeft[root(inPlace), default: 0] <= 1, let operand = imageSlots[inPlace] { new.reuses = operand }
         let slot = add(new)
         imageSlots[value] = slot
