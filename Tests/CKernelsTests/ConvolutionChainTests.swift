@@ -16,7 +16,7 @@ private struct Link {
 private final class Chain {
     private var memory: [AlignedMemory] = []
     private(set) var steps: [ck_conv_step] = []
-    let expected: [Float]
+    private(set) var expected: [Float] = []
     /// Of the last step's output.
     private(set) var size = (height: 0, width: 0, channels: 0)
 

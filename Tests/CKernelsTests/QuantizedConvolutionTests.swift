@@ -34,22 +34,21 @@ private struct QuantizedLayer {
         bias = (0..<outputs).map { _ in Int32.random(in: biasRange, using: &random) }
         let spread = Float(products * window.taps).squareRoot() * 100
         factor = (0..<outputs).map { _ in Float.random(in: 0.2...1, using: &random) * 200 / spread / 60 }
-        var memory: AlignedMemory?
-        try weights.withUnsafeBufferPointer { weights in
-            try bias.withUnsafeBufferPointer { bias in
+        let values = weights, biases = bias
+        panels = try values.withUnsafeBufferPointer { values in
+            try biases.withUnsafeBufferPointer { biases in
                 var file = ck_conv_u8_weights()
-                file.values = weights.baseAddress
-                file.bias = bias.baseAddress
+                file.values = values.baseAddress
+                file.bias = biases.baseAddress
                 (file.output_channels, file.input_channels) = (Int64(outputs), Int64(products))
                 (file.kernel_height, file.kernel_width) = (Int64(window.kernel.height), Int64(window.kernel.width))
                 file.input_zero = zeros.0
                 file.depthwise = isDepthwise
                 let packed = try AlignedMemory(byteCount: ck_conv_u8_packed_bytes(&file), purpose: "test panels")
                 ck_conv_u8_pack(&file, packed.base)
-                memory = packed
+                return packed
             }
         }
-        panels = try #require(memory)
     }
 
     func run(_ set: ck_conv_u8_set, pixels: Range<Int>? = nil, panels range: Range<Int>? = nil) throws -> [UInt8] {
