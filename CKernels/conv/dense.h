@@ -255,7 +255,7 @@ static void dense_rows(const ck_conv_args *args) {
         for (int64_t pixel = args->first_pixel; pixel < end_pixel; pixel += tile.count) {
             const int64_t left = end_pixel - pixel;
 #define CK_DENSE_CHOOSE(count) \
-            else if (left >= count) { \
+            if (left >= count) { \
                 dense_place(args, &plan, &tile, pixel, count, rows); \
                 for (int64_t p = first; p < end; p += dense_panels) { \
                     const int64_t channel = p * CK_CONV_PANEL, wide = end_channel - channel < dense_vectors * lanes ? end_channel - channel : dense_vectors * lanes; \
@@ -263,10 +263,11 @@ static void dense_rows(const ck_conv_args *args) {
                     const bool half = dense_halves && wide % lanes != 0 && wide % lanes <= lanes / 2; \
                     dense_tile_##count(args, &plan, &tile, args->panels + p * plan.panel_stride, channel, vectors, half); \
                 } \
+                continue; \
             }
-            if (left <= 0) return;
             DENSE_COUNTS(CK_DENSE_CHOOSE)
 #undef CK_DENSE_CHOOSE
+            __builtin_unreachable();  // the smallest tile is one pixel
         }
     }
 }

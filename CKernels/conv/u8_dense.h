@@ -192,7 +192,7 @@ static void u8_dense(const ck_conv_u8_args *args) {
             }
             U8_COUNTS(CK_U8_CHOOSE)
 #undef CK_U8_CHOOSE
-            count = left;  // never: the smallest tile is one pixel
+            __builtin_unreachable();  // the smallest tile is one pixel
         }
     }
 }
