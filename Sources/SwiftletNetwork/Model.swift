@@ -37,6 +37,8 @@ public final class Model: Sendable {
     public let path: String
     public let inputs: [Port]
     public let outputNames: [String]
+    /// What the file says about itself; the last of entries with the same key.
+    public let metadata: [String: String]
     public let threads: Int
 
     private let file: ONNXFile
@@ -65,6 +67,7 @@ public final class Model: Sendable {
             input.type.map { Port(name: input.name, type: $0, isOptional: defaults.contains(input.name)) }
         }
         outputNames = file.graph.outputs.map(\.name)
+        metadata = Dictionary(file.metadata.map { ($0.key, $0.value) }) { $1 }
         threads = options.threads ?? Machine.current().recommendedThreads
         let pool = try ThreadPool(threadCount: threads)
         let reference = ReferenceBackend(pool: pool)
