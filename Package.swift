@@ -98,7 +98,7 @@ let package = Package(
         .testTarget(name: "SwiftletTests", dependencies: ["Swiftlet"]),
         .testTarget(name: "SwiftletLinearAlgebraTests", dependencies: ["SwiftletLinearAlgebra", "COpenBLASCore", "TestSupport"]),
         .testTarget(
-            name: "SwiftletVisionTests", dependencies: ["SwiftletVision", "SwiftletFormats", "TestSupport"], exclude: ["Scripts", "Vectors"]),
+            name: "SwiftletVisionTests", dependencies: ["SwiftletVision", "SwiftletFormats", "SwiftletModels", "TestSupport"], exclude: ["Scripts", "Vectors"]),
         .testTarget(
             name: "SwiftletAudioTests", dependencies: ["SwiftletAudio", "SwiftletNetwork", "SwiftletFormats", "TestSupport"], exclude: ["Scripts", "Vectors"]),
         .testTarget(name: "SwiftletKernelCasesTests", dependencies: ["SwiftletKernelCases", "SwiftletPortableKernels", "CKernels", "SwiftletTensor"]),
