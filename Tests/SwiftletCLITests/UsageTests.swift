@@ -19,7 +19,8 @@ import Testing
         ["perplexity", "--model", "x", "--file", "y", "--chunks", "0"], ["eval", "hellaswag", "--model", "x"],
         ["bench"], ["bench", "--model", "x", "--repetitions", "0"], ["bench", "model"], ["bench", "kernels", "--filter", "("],
         ["bench", "kernels", "--threads", "0"], ["bench", "kernels", "--shapes", "x", "--model", "y"], ["bench", "--roofline"],
-        ["pull"], ["nonsense"], ["generate", "--nonsense"],
+        ["pull"], ["nonsense"], ["generate", "--nonsense"], ["ocr"], ["ocr", "a.png", "b.png", "--draw", "c.png"],
+        ["ocr", "a.png", "--min-confidence", "2"],
     ])
     func wrongUsageIsCode2OnStandardError(arguments: [String]) throws {
         let run = try CommandRun(arguments)
@@ -30,7 +31,7 @@ import Testing
 
     @Test(arguments: [
         [], ["generate"], ["chat"], ["inspect"], ["tokenize"], ["template"], ["perplexity"], ["eval"], ["eval", "hellaswag"], ["bench"], ["bench", "model"], ["bench", "kernels"],
-        ["pull"], ["doctor"],
+        ["pull"], ["doctor"], ["ocr"],
     ])
     func helpIsCode0OnStandardOutput(command: [String]) throws {
         let run = try CommandRun(command + ["--help"])
@@ -46,7 +47,7 @@ import Testing
         ["template", "--template", "/absent", "--data", "/absent"],
         ["perplexity", "--model", "/absent.gguf", "--file", "/absent"], ["perplexity", "--model", "/absent.gguf", "--file", "/"],
         ["pull", "no-such-model"], ["bench", "kernels", "--shapes", "/absent"], ["bench", "kernels", "--model", "/absent.gguf"],
-        ["bench", "--roofline", "/absent/x.svg", "--shapes", "/absent"],
+        ["bench", "--roofline", "/absent/x.svg", "--shapes", "/absent"], ["ocr", "/absent.png", "--detection", "/absent.onnx"],
     ])
     func failuresAreCode1AndOneLine(arguments: [String]) throws {
         let run = try CommandRun(arguments)
