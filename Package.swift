@@ -87,7 +87,7 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["SwiftletGraph"], path: "Tests/TestSupport"),
         .testTarget(name: "SwiftletTensorTests", dependencies: ["SwiftletTensor", "TestSupport"]),
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels", "SwiftletPortableKernels", "SwiftletTensor", "TestSupport"]),
-        .testTarget(name: "SwiftletNetworkTests", dependencies: ["SwiftletNetwork", "SwiftletFormats", "TestSupport"]),
+        .testTarget(name: "SwiftletNetworkTests", dependencies: ["SwiftletNetwork", "SwiftletRuntime", "SwiftletFormats", "TestSupport"]),
         .testTarget(name: "SwiftletGraphTests", dependencies: ["SwiftletGraph", "TestSupport"]),
         .testTarget(name: "SwiftletFormatsTests", dependencies: ["SwiftletFormats", "TestSupport"]),
         .testTarget(name: "SwiftletRuntimeTests", dependencies: ["SwiftletRuntime", "CKernels", "TestSupport"]),

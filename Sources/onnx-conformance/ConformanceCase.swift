@@ -54,6 +54,13 @@ struct ConformanceCase {
         description = try JSONDecoder().decode(Description.self, from: Data(contentsOf: folder.appendingPathComponent("case.json")))
     }
 
+    /// Imports the case's model for its inputs, fuses it as backends get it, and writes it as ONNX.
+    func write(to path: String) throws {
+        let inputs = try description.sets.first?.inputs.mapValues { try $0.value(in: folder) } ?? [:]
+        let file = try ONNXFile(path: folder.appendingPathComponent("model.onnx").path)
+        try ONNXWriter(NetworkGraph(file, inputs: inputs).fused()).write(to: path)
+    }
+
     /// Operators that draw random numbers: only types and shapes can agree.
     private static let random: Set = ["Bernoulli", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial"]
 

@@ -12,6 +12,7 @@ struct OnnxConformance: ParsableCommand {
     @Argument(help: "The folder with a folder for each case.") var folder: String
     @Option(help: "Only cases whose names contain this.") var filter = ""
     @Option(help: "Begin behind the case of this name.") var after: String?
+    @Option(help: "Do not run the cases: import each, and write it as ONNX to this folder.") var write: String?
     @Flag(help: "Run everything with the plain definitions of the operations.") var reference = false
 
     func run() throws {
@@ -25,8 +26,13 @@ struct OnnxConformance: ParsableCommand {
             let line: Line
             do {
                 let test = try ConformanceCase(folder: folder)
-                let differences = try test.differences(options: options)
-                line = Line(name: name, outcome: differences == nil ? "pass" : "wrong", reason: differences)
+                if let write {
+                    try test.write(to: "\(write)/\(name).onnx")
+                    line = Line(name: name, outcome: "written", reason: nil)
+                } else {
+                    let differences = try test.differences(options: options)
+                    line = Line(name: name, outcome: differences == nil ? "pass" : "wrong", reason: differences)
+                }
             } catch {
                 line = Line(name: name, outcome: "error", reason: "\(error)")
             }
