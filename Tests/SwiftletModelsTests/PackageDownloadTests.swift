@@ -33,4 +33,17 @@ import Testing
         #expect(zip(steps, steps.dropFirst()).allSatisfy { $0.phase != $1.phase || $0.bytes <= $1.bytes })
         #expect(steps.contains { $0.phase == .downloading && $0.bytes > 0 } && steps.last?.phase == .verifying)
     }
+
+    @Test func aModelOfSeveralFilesComesFromOnePackage() async throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("swiftlet-test-\(UUID().uuidString)", isDirectory: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let cache = ModelCache(root: folder)
+        let entry = try await cache.pull("minilm")
+        #expect(try cache.resolve("minilm") == entry.path)
+        for companion in KnownModel.named("minilm")?.companions ?? [] {
+            #expect(try ModelCache.sha256(of: folder.appendingPathComponent(companion.fileName)) == companion.sha256)
+        }
+        // The second time nothing is fetched.
+        #expect(try await cache.pull("minilm") == entry)
+    }
 }
