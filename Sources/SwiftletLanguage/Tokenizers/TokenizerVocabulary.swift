@@ -52,6 +52,8 @@ package struct TokenizerVocabulary: Sendable {
     package var addSpacePrefix: Bool?
     package var lowercase: Bool?
     package var stripAccents: Bool?
+    /// Unicode scalars a WordPiece word may have; a longer one is unknown (tokenizer.json alone has it); nil for no limit.
+    package var maximumWordScalars: Int?
 
     /// `general.name` and `general.architecture`: a few models are known to trim white space beside their special tokens.
     package var modelName: String?

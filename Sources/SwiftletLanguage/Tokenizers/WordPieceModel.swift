@@ -10,6 +10,8 @@ struct WordPieceModel: Sendable {
     private let unknown: Int32
     private let lowercase: Bool
     private let stripAccents: Bool
+    /// Longer words are unknown.
+    private let maximumWordScalars: Int
     /// Lengths in bytes that tokens have, longest first.
     private let lengths: [Int]
 
@@ -20,6 +22,7 @@ struct WordPieceModel: Sendable {
         self.unknown = unknown
         lowercase = vocabulary.lowercase ?? true
         stripAccents = vocabulary.stripAccents ?? lowercase
+        maximumWordScalars = vocabulary.maximumWordScalars ?? .max
         var seen: Set<Int> = []
         for id in 0..<table.count where types[id] != .control { seen.insert(table.bytes(of: id).count) }
         lengths = seen.sorted(by: >)
@@ -101,6 +104,11 @@ struct WordPieceModel: Sendable {
     /// Cuts the word into tokens, or into the unknown token when some part of it is none.
     private func flush(_ word: inout [UInt8], _ output: inout [Int32]) {
         guard !word.isEmpty else { return }
+        defer { word.removeAll(keepingCapacity: true) }
+        if word.count > maximumWordScalars, word.lazy.filter({ $0 & 0xC0 != 0x80 }).count > maximumWordScalars {
+            output.append(unknown)
+            return
+        }
         word.insert(0x20, at: 0)
         let before = output.count
         word.withUnsafeBufferPointer { bytes in
@@ -124,7 +132,6 @@ struct WordPieceModel: Sendable {
                 index += found.count
             }
         }
-        word.removeAll(keepingCapacity: true)
     }
 }
 
