@@ -77,8 +77,8 @@ struct WakeWordDetectorTests {
 }
 
 @Suite struct WakeWordTriggerTests {
-    private func detections(_ scores: [[Float]], patience: Int = 1) throws -> [WakeWordDetection] {
-        var trigger = try WakeWordTrigger(words: ["a", "b"], threshold: 0.5, patience: patience)
+    private func detections(_ scores: [[Float]], patience: Int = 1, debounce: Double = 0) throws -> [WakeWordDetection] {
+        var trigger = try WakeWordTrigger(words: ["a", "b"], threshold: 0.5, patience: patience, debounce: debounce)
         let ended = scores.enumerated().flatMap { trigger.process(WakeWordScores(samples: ($0 + 1) * 1280, scores: $1)) }
         return ended + trigger.finish()
     }
@@ -98,6 +98,17 @@ struct WakeWordDetectorTests {
         #expect(try detections([[0.9, 0.6], [0.1, 0.1]], patience: 2).isEmpty)
     }
 
+    /// A score that falls for less than the debounce goes on; one frame is 80 ms.
+    @Test func shortDipsDoNotCount() throws {
+        let scores: [[Float]] = [[0.6, 0.9], [0.1, 0.1], [0.1, 0.1], [0.8, 0.1], [0.1, 0.6], [0.1, 0.1]]
+        let found = try detections(scores, debounce: 0.24)
+        #expect(found.map(\.word) == ["b", "a", "b"])
+        #expect(found.map(\.score) == [0.9, 0.8, 0.6])
+        #expect(found.map { Int(($0.seconds / 0.08).rounded()) } == [1, 1, 5])
+        #expect(try detections(scores, debounce: 0.16).count == 4)
+        #expect(try detections(scores, debounce: 10).count == 2)
+    }
+
     @Test func showsWhatIsBeingHeard() throws {
         var trigger = try WakeWordTrigger(words: ["a", "b"])
         _ = trigger.process(WakeWordScores(samples: 1280, scores: [0.1, 0.5]))
@@ -110,6 +121,7 @@ struct WakeWordDetectorTests {
         #expect(throws: SwiftletError.self) { try WakeWordTrigger(words: [], threshold: 1.1) }
         #expect(throws: SwiftletError.self) { try WakeWordTrigger(words: [], threshold: .nan) }
         #expect(throws: SwiftletError.self) { try WakeWordTrigger(words: [], patience: 0) }
+        #expect(throws: SwiftletError.self) { try WakeWordTrigger(words: [], debounce: -1) }
     }
 
     @Test func classesHaveTheNamesOfTheOutput() {

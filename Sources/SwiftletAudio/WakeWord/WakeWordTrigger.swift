@@ -5,31 +5,43 @@ public struct WakeWordDetection: Sendable, Hashable {
     public var word: String
     /// When its score reached the threshold often enough, in seconds since the start.
     public var seconds: Double
-    /// The highest score until it fell below the threshold.
+    /// The highest score while it was heard.
     public var score: Float
 }
 
-/// Turns scores into detections. A detection begins with the `patience`-th frame in a row at or above the threshold, and ends with the first
-/// below it.
+/// Turns scores into detections. A detection begins with the `patience`-th frame in a row at or above the threshold, and ends when the score
+/// has been below it for `debounce` seconds: in the middle of a word it may fall for a moment.
 ///
 ///     var trigger = try WakeWordTrigger(words: detector.words, threshold: 0.5)
 ///     for scores in frames { for detection in trigger.process(scores) { ... } }
 ///     let last = trigger.finish()
 public struct WakeWordTrigger: Sendable {
+    private struct Run {
+        /// At or above the threshold, in a row.
+        var frames = 0
+        var score: Float = 0
+        /// Where the last of them ended, in samples.
+        var end = 0
+        var detection: WakeWordDetection?
+    }
+
     private let words: [String]
     private let threshold: Float
     private let patience: Int
-    /// By word: frames in a row at or above the threshold, and the detection they make.
-    private var runs: [(frames: Int, score: Float, detection: WakeWordDetection?)]
+    private let debounceSamples: Int
+    /// By word.
+    private var runs: [Run]
 
-    /// Throws `SwiftletError.invalidArgument` for a threshold outside of 0...1 and less than one frame of patience.
-    public init(words: [String], threshold: Float = 0.5, patience: Int = 1) throws {
+    /// Throws `SwiftletError.invalidArgument` for a threshold outside of 0...1, less than one frame of patience, and a debounce that is no time.
+    public init(words: [String], threshold: Float = 0.5, patience: Int = 1, debounce: Double = 0.5) throws {
         try AudioChecks.range("threshold", threshold, 0...1, "of score")
         try AudioChecks.range("patience", patience, 1...1_000_000, "frames")
+        try AudioChecks.range("debounce", debounce, 0...3600, "seconds")
         self.words = words
         self.threshold = threshold
         self.patience = patience
-        runs = words.map { _ in (0, 0, nil) }
+        debounceSamples = Int(debounce * Double(WakeWordDetector.sampleRate))
+        runs = words.map { _ in Run() }
     }
 
     /// The words that are being heard now: what an app acts on at once.
@@ -39,18 +51,21 @@ public struct WakeWordTrigger: Sendable {
     public mutating func process(_ frame: WakeWordScores) -> [WakeWordDetection] {
         var ended: [WakeWordDetection] = []
         for (index, score) in frame.scores.prefix(words.count).enumerated() {
-            guard score >= threshold else {
-                if let detection = runs[index].detection { ended.append(detection) }
-                runs[index] = (0, 0, nil)
-                continue
-            }
             var run = runs[index]
-            run.frames += 1
-            run.score = max(run.score, score)
-            if run.frames == patience {
-                run.detection = WakeWordDetection(word: words[index], seconds: frame.seconds, score: run.score)
+            if score >= threshold {
+                run.frames += 1
+                run.score = max(run.score, score)
+                run.end = frame.samples
+                if run.detection != nil {
+                    run.detection?.score = run.score
+                } else if run.frames >= patience {
+                    run.detection = WakeWordDetection(word: words[index], seconds: frame.seconds, score: run.score)
+                }
+            } else if run.detection != nil, frame.samples - run.end < debounceSamples {
+                run.frames = 0
             } else {
-                run.detection?.score = run.score
+                if let detection = run.detection { ended.append(detection) }
+                run = Run()
             }
             runs[index] = run
         }
@@ -60,7 +75,7 @@ public struct WakeWordTrigger: Sendable {
     /// The detections that the end of the sound ends. The trigger starts anew.
     public mutating func finish() -> [WakeWordDetection] {
         let ended = runs.compactMap(\.detection)
-        runs = words.map { _ in (0, 0, nil) }
+        runs = words.map { _ in Run() }
         return ended
     }
 }

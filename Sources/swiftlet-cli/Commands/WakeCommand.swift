@@ -23,6 +23,9 @@ struct WakeCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Frames of 80 ms in a row that must reach the threshold.", valueName: "frames"))
     var patience = 1
 
+    @Option(help: ArgumentHelp("Time below the threshold after which a word counts as heard anew.", valueName: "s"))
+    var debounce = 0.5
+
     @Option(help: ArgumentHelp("Silence before and after the sound, so that words at its edges are heard.", valueName: "s"))
     var padding = 1.0
 
@@ -49,7 +52,7 @@ struct WakeCommand: AsyncParsableCommand {
     func run() async throws {
         var reader = try SoundReader(path: file, sampleRate: WakeWordDetector.sampleRate)
         let detector = try WakeWordDetector(try await models())
-        var trigger = try WakeWordTrigger(words: detector.words, threshold: threshold, patience: patience)
+        var trigger = try WakeWordTrigger(words: detector.words, threshold: threshold, patience: patience, debounce: debounce)
         let clock = ContinuousClock(), start = clock.now
         let silence = [Float](repeating: 0, count: Int(padding * Double(WakeWordDetector.sampleRate)))
         var samples = 0
