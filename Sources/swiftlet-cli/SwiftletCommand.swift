@@ -17,8 +17,9 @@ struct SwiftletCommand: AsyncParsableCommand {
             "A model is a file or the name of a pulled one (swiftlet pull). Results go to standard output, everything else to standard error.",
         version: "0.1.0",
         subcommands: [
-            GenerateCommand.self, ChatCommand.self, RunCommand.self, ClassifyCommand.self, OCRCommand.self, InspectCommand.self, TokenizeCommand.self, TemplateCommand.self, PerplexityCommand.self,
-            EvalCommand.self, VADCommand.self, WakeCommand.self, BenchCommand.self, PullCommand.self, CacheCommand.self, DoctorCommand.self,
+            GenerateCommand.self, ChatCommand.self, EmbedCommand.self, RunCommand.self, ClassifyCommand.self, OCRCommand.self, VADCommand.self,
+            WakeCommand.self, BuildCommand.self, InspectCommand.self, TokenizeCommand.self, TemplateCommand.self, PerplexityCommand.self,
+            EvalCommand.self, BenchCommand.self, PullCommand.self, CacheCommand.self, DoctorCommand.self,
         ])
 
     static func main() async {

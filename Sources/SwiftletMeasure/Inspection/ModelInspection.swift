@@ -3,6 +3,7 @@ import Foundation
 import SwiftletFormats
 import SwiftletGraph
 import SwiftletLanguage
+import SwiftletNetwork
 import SwiftletTensor
 
 /// The contents of a GGUF, ONNX or safetensors file.
@@ -41,6 +42,20 @@ public struct ModelInspection: Sendable, Codable {
         public let cacheBytesPerToken: Int
     }
 
+    /// What one run of a network costs, from its graph.
+    public struct RunCost: Sendable, Codable {
+        public let multiplyAccumulates: Int
+        /// Bytes of inputs and results of all operations, each with memory of its own.
+        public let activationBytes: Int
+        /// Bytes of activations that a run holds at most, after fusion and planning.
+        public let plannedActivationBytes: Int
+        /// Depthwise convolutions in the network.
+        public let depthwiseConvolutions: Int
+        /// Multiply-accumulates and kernel parameters with plain convolutions in the place of depthwise-separable ones; nil without such.
+        public let plainMultiplyAccumulates: Int?
+        public let plainParameters: Int?
+    }
+
     /// `gguf`, `onnx` or `safetensors`.
     public let format: String
     public let files: [String]
@@ -54,18 +69,21 @@ public struct ModelInspection: Sendable, Codable {
     public let formats: [FormatTotal]
     /// Nil when the file is no language model that this version runs.
     public let cost: Cost?
-    /// Why there is no cost.
+    /// Why there is no cost, neither of a language model nor of a network.
     public let costMissing: String?
     /// Nil when the file is no ONNX model.
     public let network: Network?
+    /// What one run of an ONNX model costs. Nil when it is none, or when its shapes are open or depend on data.
+    public let networkCost: RunCost?
     public let metadata: [Metadata]
     public let tensors: [Tensor]
 
-    /// Opens a file and describes it; the format is told by its first bytes. Throws `SwiftletError` when it cannot be read or is malformed.
-    public init(path: String) throws {
+    /// Opens a file and describes it; the format is told by its first bytes. `shapes`: of the inputs of an ONNX model whose sizes its file leaves
+    /// open, by name; without them such a model has no `networkCost`. Throws `SwiftletError` when the file cannot be read or is malformed, or a shape does not suit.
+    public init(path: String, shapes: [String: [Int]] = [:]) throws {
         switch try Self.kind(path) {
         case .gguf: try self.init(GGUFFile(path: path))
-        case .onnx: try self.init(ONNXFile(path: path))
+        case .onnx: try self.init(ONNXFile(path: path), shapes: shapes)
         case .safetensors: try self.init(SafetensorsFile(path: path))
         }
     }
@@ -90,6 +108,7 @@ public struct ModelInspection: Sendable, Codable {
         }
         (parameters, tensorBytes, formats) = Self.totals(tensors)
         network = nil
+        networkCost = nil
         do {
             cost = try Cost(LanguageModel.graph(of: file))
             costMissing = nil
@@ -100,7 +119,7 @@ public struct ModelInspection: Sendable, Codable {
         }
     }
 
-    private init(_ file: ONNXFile) {
+    private init(_ file: ONNXFile, shapes: [String: [Int]]) throws {
         format = "onnx"
         files = file.files.map(\.path)
         name = file.graph.name.isEmpty ? nil : file.graph.name
@@ -110,7 +129,13 @@ public struct ModelInspection: Sendable, Codable {
         (parameters, tensorBytes, formats) = Self.totals(tensors)
         network = Network(file)
         cost = nil
-        costMissing = nil
+        do {
+            networkCost = try RunCost(NetworkCost(file, shapes: shapes))
+            costMissing = nil
+        } catch let error as SwiftletError where shapes.isEmpty {
+            networkCost = nil
+            costMissing = error.description
+        }
     }
 
     private init(_ file: SafetensorsFile) throws {
@@ -124,6 +149,7 @@ public struct ModelInspection: Sendable, Codable {
         }
         (parameters, tensorBytes, formats) = Self.totals(tensors)
         network = nil
+        networkCost = nil
         cost = nil
         costMissing = "safetensors files do not describe a graph"
     }
@@ -148,6 +174,17 @@ public struct ModelInspection: Sendable, Codable {
             totals.reduce(0) { $0 + $1.parameters }, totals.reduce(0) { $0 + $1.bytes },
             totals.sorted { ($0.bytes, $1.format) > ($1.bytes, $0.format) }
         )
+    }
+}
+
+extension ModelInspection.RunCost {
+    init(_ cost: NetworkCost) {
+        multiplyAccumulates = cost.multiplyAccumulates
+        activationBytes = cost.activationBytes
+        plannedActivationBytes = cost.plannedBytes
+        depthwiseConvolutions = cost.depthwise?.depthwiseConvolutions ?? 0
+        plainMultiplyAccumulates = cost.depthwise?.plainMultiplyAccumulates
+        plainParameters = cost.depthwise?.plainParameters
     }
 }
 

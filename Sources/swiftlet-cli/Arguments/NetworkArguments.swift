@@ -35,4 +35,11 @@ struct NamedArgument: ExpressibleByArgument {
         name = String(argument[..<sign])
         value = String(argument[argument.index(after: sign)...])
     }
+
+    /// The value as sizes, with commas between. Throws `ValidationError` naming the option for anything else.
+    func sizes(_ option: String) throws -> [Int] {
+        let sizes = value.split(separator: ",", omittingEmptySubsequences: true).map { Int($0) }
+        guard !sizes.contains(nil) else { throw ValidationError("\(option) \(name)=\(value): give numbers with commas between.") }
+        return sizes.compactMap { $0 }
+    }
 }

@@ -64,13 +64,12 @@ struct RunCommand: AsyncParsableCommand {
         var values: [String: ModelValue] = [:]
         for argument in input { values[argument.name] = .tensor(try NPYFile.read(path: argument.value)) }
         for argument in shape {
-            let sizes = argument.value.split(separator: ",", omittingEmptySubsequences: true).map { Int($0) }
-            guard !sizes.contains(nil) else { throw ValidationError("--shape \(argument.name)=\(argument.value): give numbers with commas between.") }
+            let sizes = try argument.sizes("--shape")
             guard let port = model.inputs.first(where: { $0.name == argument.name }) else {
                 throw SwiftletError.invalidArgument(
                     name: argument.name, reason: "\(model.path) has no such input", remedy: "Its inputs are: \(model.inputs.map(\.name).joined(separator: ", ")).")
             }
-            values[argument.name] = .tensor(try random(port, Shape(sizes.compactMap { $0 })))
+            values[argument.name] = .tensor(try random(port, Shape(sizes)))
         }
         return values
     }

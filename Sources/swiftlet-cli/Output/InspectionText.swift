@@ -17,8 +17,10 @@ enum InspectionText {
             lines.append(
                 "bytes per token   \(cost.weightBytesPerToken) (\(megabytes(cost.weightBytesPerToken)) of weights read to generate one)")
             lines.append("cache per token   \(cost.cacheBytesPerToken) bytes (f16)")
+        } else if let cost = model.networkCost {
+            lines += text(cost)
         } else if let reason = model.costMissing {
-            lines.append("bytes per token   unknown: \(reason)")
+            lines.append((model.network == nil ? "bytes per token   " : "cost of a run     ") + "unknown: \(reason)")
         }
         if let network = model.network { lines += text(network) }
         lines.append("\nformats")
@@ -34,6 +36,22 @@ enum InspectionText {
                 + "[" + tensor.shape.map(String.init).joined(separator: ", ") + "]"
         }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    private static func text(_ cost: ModelInspection.RunCost) -> [String] {
+        var lines = [
+            "MACs              \(cost.multiplyAccumulates) (\(count(cost.multiplyAccumulates)))",
+            "activations       \(cost.activationBytes) bytes (\(megabytes(cost.activationBytes))) in all, "
+                + "\(cost.plannedActivationBytes) (\(megabytes(cost.plannedActivationBytes))) at most at once, as planned",
+        ]
+        if let plain = cost.plainMultiplyAccumulates { lines.append("depthwise saving  " + saving(cost.multiplyAccumulates, of: plain, convolutions: cost.depthwiseConvolutions)) }
+        return lines
+    }
+
+    /// What depthwise-separable convolutions save.
+    static func saving(_ separable: Int, of plain: Int, convolutions: Int) -> String {
+        let factor = separable > 0 ? String(format: "%.1f", Double(plain) / Double(separable)) : "?"
+        return "\(factor) times fewer MACs: \(count(plain)) with plain convolutions in the place of \(convolutions) depthwise-separable ones"
     }
 
     private static func text(_ network: ModelInspection.Network) -> [String] {
@@ -60,7 +78,7 @@ enum InspectionText {
 
     static func megabytes(_ bytes: Int) -> String { String(format: "%.2f MB", Double(bytes) / 1e6) }
 
-    private static func count(_ number: Int) -> String {
+    static func count(_ number: Int) -> String {
         switch number {
         case 1_000_000_000...: String(format: "%.2f B", Double(number) / 1e9)
         case 1_000_000...: String(format: "%.1f M", Double(number) / 1e6)
