@@ -7,7 +7,7 @@ struct BenchCommand: AsyncParsableCommand {
         discussion: """
             Without a subcommand: bench model. `bench --roofline FILE` draws the kernels' page, as `bench kernels --roofline FILE` does.
             """,
-        subcommands: [BenchModelCommand.self, BenchKernelsCommand.self], defaultSubcommand: BenchModelCommand.self)
+        subcommands: [BenchModelCommand.self, BenchKernelsCommand.self, BenchEmbedCommand.self], defaultSubcommand: BenchModelCommand.self)
 
     /// The arguments of the command with the subcommand that `bench --roofline` means put in: a roofline is made of kernels.
     static func completed(_ arguments: [String]) -> [String] {
