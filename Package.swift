@@ -93,7 +93,7 @@ let package = Package(
         .testTarget(name: "SwiftletRuntimeTests", dependencies: ["SwiftletRuntime", "CKernels", "TestSupport"]),
         .testTarget(
             name: "SwiftletLanguageTests", dependencies: ["SwiftletLanguage", "TestSupport"],
-            exclude: ["Scripts", "Vectors", "Tokenizers/Vectors"]),
+            exclude: ["Scripts", "Vectors", "Tokenizers/Vectors", "Encoders/Vectors"]),
         .testTarget(name: "SwiftletPortableKernelsTests", dependencies: ["SwiftletPortableKernels", "CKernels", "SwiftletTensor", "TestSupport"]),
         .testTarget(name: "SwiftletTests", dependencies: ["Swiftlet"]),
         .testTarget(name: "SwiftletLinearAlgebraTests", dependencies: ["SwiftletLinearAlgebra", "COpenBLASCore", "TestSupport"]),
