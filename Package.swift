@@ -50,7 +50,7 @@ let package = Package(
         .systemLibrary(name: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"]), .brew(["jpeg-turbo"])]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
         .target(name: "CImageCodecs", dependencies: ["CJPEG", "CPNG"]),
-        .target(name: "SwiftletVision", dependencies: ["CImageCodecs", "SwiftletNetwork", "SwiftletTensor"]),
+        .target(name: "SwiftletVision", dependencies: ["CImageCodecs", "SwiftletNetwork", "SwiftletFormats", "SwiftletGraph", "SwiftletTensor"]),
 
         // Sound, and what networks want of it.
         .target(name: "SwiftletAudio", dependencies: ["SwiftletNetwork", "SwiftletFormats", "SwiftletTensor"]),
@@ -62,7 +62,7 @@ let package = Package(
         .target(name: "SwiftletModels", dependencies: ["SwiftletTensor"]),
         // What the machine is and can do, and how well models do on it.
         .target(
-            name: "SwiftletMeasure", dependencies: ["CKernels", "SwiftletKernelCases", "SwiftletLanguage", "SwiftletLinearAlgebra", "SwiftletModels"]),
+            name: "SwiftletMeasure", dependencies: ["CKernels", "SwiftletKernelCases", "SwiftletLanguage", "SwiftletLinearAlgebra", "SwiftletModels", "SwiftletNetwork"]),
 
         // What an app imports.
         .target(name: "Swiftlet", dependencies: ["SwiftletLanguage", "SwiftletModels"]),
@@ -98,7 +98,8 @@ let package = Package(
         .testTarget(name: "SwiftletTests", dependencies: ["Swiftlet"]),
         .testTarget(name: "SwiftletLinearAlgebraTests", dependencies: ["SwiftletLinearAlgebra", "COpenBLASCore", "TestSupport"]),
         .testTarget(
-            name: "SwiftletVisionTests", dependencies: ["SwiftletVision", "SwiftletFormats", "SwiftletModels", "TestSupport"], exclude: ["Scripts", "Vectors"]),
+            name: "SwiftletVisionTests",
+            dependencies: ["SwiftletVision", "SwiftletNetwork", "SwiftletRuntime", "SwiftletFormats", "SwiftletModels", "TestSupport"], exclude: ["Scripts", "Vectors"]),
         .testTarget(
             name: "SwiftletAudioTests", dependencies: ["SwiftletAudio", "SwiftletNetwork", "SwiftletFormats", "TestSupport"], exclude: ["Scripts", "Vectors"]),
         .testTarget(name: "SwiftletKernelCasesTests", dependencies: ["SwiftletKernelCases", "SwiftletPortableKernels", "CKernels", "SwiftletTensor"]),

@@ -7,6 +7,8 @@ extension ONNXGraphEncoder {
         case .matmul: emit("MatMul", [try operand(0), try operand(1)], to: result())
         case .convolution(let convolution): try encode(convolution)
         case .transposedConvolution(let convolution): try encode(convolution)
+        case .quantizedConvolution(let convolution): try encode(convolution)
+        case .quantizedSum(let sum): try encode(sum)
         case .deformableConvolution(let convolution): try encode(convolution)
         case .recurrent(let recurrent): try encode(recurrent)
         case .pool(let pool): try encode(pool)
@@ -112,6 +114,32 @@ extension ONNXGraphEncoder {
         let attributes = attributes(window) + [.int("group", convolution.groups), .ints("output_padding", convolution.outputPadding)]
         let value = emit("ConvTranspose", inputs, attributes, to: convolution.activation == nil ? result() : nil)
         if let activation = convolution.activation { try unary(activation, value, element(0), to: result()) }
+    }
+
+    /// Exact: ConvInteger sums in i32, and everything behind it is one operator a rounding.
+    private mutating func encode(_ convolution: QuantizedConvolution) throws {
+        guard (convolution.window.low + convolution.window.high).allSatisfy({ $0 >= 0 }) else { throw unsupported("cuts its input by negative padding") }
+        let zero = try emit("Cast", [scalar(Double(convolution.inputZero), .i64, "inputZero")], [.int("to", Int(element(0).onnx.rawValue))], detail: "inputZero")
+        let sums = emit("ConvInteger", [try operand(0), try operand(1), zero], attributes(convolution.window) + [.int("group", convolution.groups)])
+        let shape = [type(2).shape[0].fixed ?? 0] + convolution.window.kernel.map { _ in 1 }
+        let biased = emit("Add", [sums, try operand(2, shape: shape)], detail: "biased")
+        let scaled = emit("Mul", [cast(biased, from: .i32, to: .f32), try operand(3, shape: shape)], detail: "scaled")
+        try encodeLevels(emit("Round", [scaled], detail: "rounded"), zero: convolution.outputZero, convolution.range)
+    }
+
+    private mutating func encode(_ sum: QuantizedSum) throws {
+        func part(_ index: Int, _ zero: Int, _ factor: Float) throws -> String {
+            let centred = emit("Sub", [try operand(index, as: .f32), try scalar(Double(zero), .f32, "zero\(index)")], detail: "centred\(index)")
+            return emit("Mul", [centred, try scalar(Double(factor), .f32, "factor\(index)")], detail: "scaled\(index)")
+        }
+        let total = emit("Add", [try part(0, sum.zeroA, sum.factorA), try part(1, sum.zeroB, sum.factorB)], detail: "sum")
+        try encodeLevels(emit("Round", [total], detail: "rounded"), zero: sum.zero, sum.range)
+    }
+
+    private mutating func encodeLevels(_ rounded: String, zero: Int, _ range: ClosedRange<Int>) throws {
+        let moved = emit("Add", [rounded, try scalar(Double(zero), .f32, "zero")], detail: "moved")
+        let limits = [try scalar(Double(range.lowerBound), .f32, "low"), try scalar(Double(range.upperBound), .f32, "high")]
+        _ = cast(emit("Clip", [moved] + limits, detail: "limited"), from: .f32, to: element(0), output: result())
     }
 
     private mutating func encode(_ convolution: DeformableConvolution) throws {

@@ -144,8 +144,7 @@ extension GraphRewriter {
                 return Int8(value.rounded(.toNearestOrEven))
             }
         }
-        let shifted = try Weight(name: name, shape: weight.shape, format: .dense(.i8), store: WeightStore(values))
-        return graph.add(Value(name: "\(name).weight", type: shifted.type, origin: .weight(shifted)))
+        return constant(try Weight(name: name, shape: weight.shape, format: .dense(.i8), store: WeightStore(values)), name: "\(name).weight")
     }
 
     /// The u8 tensor behind a value that takes its quantisation off.

@@ -36,13 +36,16 @@ struct GraphRewriter {
 
     /// A new i32 vector.
     mutating func constant(_ values: [Int32], name: String) throws -> ValueID {
-        let weight = try Weight(name: name, shape: [values.count], format: .dense(.i32), store: WeightStore(values))
-        return graph.add(Value(name: name, type: weight.type, origin: .weight(weight)))
+        constant(try Weight(name: name, shape: [values.count], format: .dense(.i32), store: WeightStore(values)), name: name)
+    }
+
+    /// A new constant.
+    mutating func constant(_ weight: Weight, name: String) -> ValueID {
+        graph.add(Value(name: name, type: weight.type, origin: .weight(weight)))
     }
 
     private mutating func constant(_ values: [Float], shape: Shape, name: String) throws -> ValueID {
-        let weight = try Weight(name: name, shape: shape, format: .dense(.f32), store: WeightStore(values))
-        return graph.add(Value(name: name, type: weight.type, origin: .weight(weight)))
+        constant(try Weight(name: name, shape: shape, format: .dense(.f32), store: WeightStore(values)), name: name)
     }
 
     /// The index of the node that computes `id`, for values that nobody but one node reads (a graph output has a reader outside): a fusion

@@ -4,7 +4,7 @@
 import SwiftletNetwork
 
 struct LineReader: Sendable {
-    private let network: VisionNetwork
+    private let network: TextNetwork
     private let decoder: CTCDecoder
 
     private static let height = 48
@@ -16,7 +16,7 @@ struct LineReader: Sendable {
     private static let longestRatio = 200.0
 
     /// Throws `SwiftletError.unsupported` when the model's metadata holds no dictionary under `character`.
-    init(_ network: VisionNetwork) throws {
+    init(_ network: TextNetwork) throws {
         guard let characters = network.model.metadata["character"] else {
             throw SwiftletError.unsupported(
                 file: network.model.path, place: "the metadata",
@@ -41,7 +41,7 @@ struct LineReader: Sendable {
             let width = Int(Double(Self.height) * ratio)
             for index in group {
                 try Task.checkCancellation()
-                let picture = try VisionNetwork.tensor(for: lines[index], height: Self.height, width: width)
+                let picture = try TextNetwork.tensor(for: lines[index], height: Self.height, width: width)
                 results[index] = try decoder.decode(network.run(picture, expecting: [1, nil, decoder.classCount]))
             }
         }

@@ -2,7 +2,7 @@
 import SwiftletNetwork
 
 struct TextDetector: Sendable {
-    let network: VisionNetwork
+    let network: TextNetwork
     /// Pictures are enlarged until their shorter side has so many pixels, unless they would exceed `WorkingPicture.maximumPixels`.
     let shorterSide: Int
     let postprocessing: TextBoxes
@@ -14,7 +14,7 @@ struct TextDetector: Sendable {
         let size = WorkingPicture.scaled(picture.size, by: min(wanted, possible))
         let scaled = try picture.resized(to: size, antialias: false)
         let map = try network.run(
-            scaled.tensor(order: .bgr, normalization: VisionNetwork.normalization), expecting: [1, 1, size.height, size.width])
+            scaled.tensor(order: .bgr, normalization: TextNetwork.normalization), expecting: [1, 1, size.height, size.width])
         let boxes = try map.withElements(as: Float.self) { postprocessing.boxes(in: $0, width: size.width, height: size.height) }
         return boxes.compactMap { Self.inside(picture.size, $0, of: size) }.inReadingOrder()
     }

@@ -84,11 +84,11 @@ public struct TextRecognizer: Sendable {
             Float(options.pixelThreshold), options.boxThreshold, options.expansion
         )
         detector = try TextDetector(
-            network: VisionNetwork(detection, task: "finding text"), shorterSide: options.detectionSide, postprocessing: boxes)
-        reader = try LineReader(VisionNetwork(recognition, task: "reading text"))
+            network: TextNetwork(detection, task: "finding text"), shorterSide: options.detectionSide, postprocessing: boxes)
+        reader = try LineReader(TextNetwork(recognition, task: "reading text"))
         self.direction = try direction.map {
             try TextDirection(
-                network: VisionNetwork($0, task: "telling the direction of text"), threshold: Float(options.directionThreshold))
+                network: TextNetwork($0, task: "telling the direction of text"), threshold: Float(options.directionThreshold))
         }
     }
 

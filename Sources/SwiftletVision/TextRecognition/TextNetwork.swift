@@ -1,7 +1,7 @@
 // A network from one picture tensor to one result, as the three of text recognition are.
 import SwiftletNetwork
 
-struct VisionNetwork: Sendable {
+struct TextNetwork: Sendable {
     let model: Model
     private let input, output: String
 
