@@ -6,6 +6,9 @@ let package = Package(
     platforms: [.macOS(.v15), .iOS(.v18)],
     products: [
         .library(name: "Swiftlet", targets: ["Swiftlet"]),
+        // Pictures and sound for networks; they need libjpeg and libpng.
+        .library(name: "SwiftletVision", targets: ["SwiftletVision"]),
+        .library(name: "SwiftletAudio", targets: ["SwiftletAudio"]),
         // The bare kernels, for benchmarks and for engines of other kinds.
         .library(name: "CKernels", targets: ["CKernels"]),
         // Kernels set up on the shapes of real layers, for the benchmarks in Benchmarks/, a package of its own.
@@ -65,7 +68,7 @@ let package = Package(
             name: "SwiftletMeasure", dependencies: ["CKernels", "SwiftletKernelCases", "SwiftletLanguage", "SwiftletLinearAlgebra", "SwiftletModels", "SwiftletNetwork"]),
 
         // What an app imports.
-        .target(name: "Swiftlet", dependencies: ["SwiftletLanguage", "SwiftletModels"]),
+        .target(name: "Swiftlet", dependencies: ["SwiftletLanguage", "SwiftletNetwork", "SwiftletModels"]),
 
         // The command: one file a subcommand.
         .executableTarget(
@@ -95,7 +98,7 @@ let package = Package(
             name: "SwiftletLanguageTests", dependencies: ["SwiftletLanguage", "TestSupport"],
             exclude: ["Scripts", "Vectors", "Tokenizers/Vectors", "Encoders/Vectors"]),
         .testTarget(name: "SwiftletPortableKernelsTests", dependencies: ["SwiftletPortableKernels", "CKernels", "SwiftletTensor", "TestSupport"]),
-        .testTarget(name: "SwiftletTests", dependencies: ["Swiftlet"]),
+        .testTarget(name: "SwiftletTests", dependencies: ["Swiftlet", "SwiftletVision", "SwiftletAudio"]),
         .testTarget(name: "SwiftletLinearAlgebraTests", dependencies: ["SwiftletLinearAlgebra", "COpenBLASCore", "TestSupport"]),
         .testTarget(
             name: "SwiftletVisionTests",

@@ -1,6 +1,7 @@
 // The façade an app imports: language models, and names for models that are fetched once and kept.
 @_exported import SwiftletLanguage
 import SwiftletModels
+@_exported import SwiftletNetwork
 import SwiftletRuntime
 
 extension LanguageModel {
