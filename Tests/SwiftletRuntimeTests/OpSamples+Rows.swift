@@ -151,13 +151,12 @@ extension OpSample {
             }
         }
         + ([.add, .subtract, .multiply, .divide] as [Binary]).flatMap { function in
-            let isOnCPU = function != .divide
-            return [
-                binary(function, [3, 5], [3, 5], isOnCPU: isOnCPU), binary(function, [3, 5], [5], isOnCPU: isOnCPU),
-                binary(function, [1], [1], isOnCPU: isOnCPU), binary(function, [], [], isOnCPU: isOnCPU), binary(function, [2, 3, 17], [17], isOnCPU: isOnCPU),
-                binary(function, [0, 4], [4], isOnCPU: isOnCPU), binary(function, [300, 33], [33], isOnCPU: isOnCPU),
-                binary(function, [5], [3, 5], isOnCPU: false), binary(function, [2, 1, 4], [3, 1], isOnCPU: false),
-                binary(function, [2, 3], [], isOnCPU: false),
+            [
+                binary(function, [3, 5], [3, 5]), binary(function, [3, 5], [5]),
+                binary(function, [1], [1]), binary(function, [], []), binary(function, [2, 3, 17], [17]),
+                binary(function, [0, 4], [4]), binary(function, [300, 33], [33]),
+                binary(function, [5], [3, 5]), binary(function, [2, 1, 4], [3, 1]),
+                binary(function, [2, 3], []),
             ]
         }
         + [
@@ -192,8 +191,8 @@ extension OpSample {
             },
         ]
 
-    private static func binary(_ function: Binary, _ a: [Int], _ b: [Int], isOnCPU: Bool) -> OpSample {
-        OpSample(name: "binary: \(function) \(a) \(b)", isOnCPU: isOnCPU) {
+    private static func binary(_ function: Binary, _ a: [Int], _ b: [Int]) -> OpSample {
+        OpSample(name: "binary: \(function) \(a) \(b)") {
             var generator = SeededGenerator(seed: 12)
             return try oneNode(.binary(function), [.floats(generator.tensor(a)), .floats(generator.tensor(b, in: 0.5...2))], bounds: relative(ulp))
         }

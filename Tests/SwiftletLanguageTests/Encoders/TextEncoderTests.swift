@@ -34,7 +34,7 @@ import Testing
     /// All on the CPU backend.
     @Test func nothingRunsElsewhere() throws {
         let timings = try encoder().profile(tokens: [2, 5, 6, 3])
-        #expect(timings.count > 10)
+        #expect(timings.count > 3)
         #expect(Set(timings.map(\.backend)) == ["cpu"])
     }
 
