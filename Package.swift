@@ -9,6 +9,8 @@ let package = Package(
         // Pictures and sound for networks; they need libjpeg and libpng.
         .library(name: "SwiftletVision", targets: ["SwiftletVision"]),
         .library(name: "SwiftletAudio", targets: ["SwiftletAudio"]),
+        // Quantising, pruning and factorising models; needs OpenBLAS and LAPACKE.
+        .library(name: "SwiftletCompress", targets: ["SwiftletCompress"]),
         // The bare kernels, for benchmarks and for engines of other kinds.
         .library(name: "CKernels", targets: ["CKernels"]),
         // Kernels set up on the shapes of real layers, for the benchmarks in Benchmarks/, a package of its own.
@@ -23,6 +25,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         // Decodes ONNX files. Its compiler plug-in is never built here: the generated code is committed.
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0", traits: []),
+        // Reads recipes of compression.
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         // C micro-kernels: no allocation, no threads, no mutable globals. The whole surface is include/ckernels.h.
@@ -67,13 +71,18 @@ let package = Package(
         .target(
             name: "SwiftletMeasure", dependencies: ["CKernels", "SwiftletKernelCases", "SwiftletLanguage", "SwiftletLinearAlgebra", "SwiftletModels", "SwiftletNetwork"]),
 
+        // Makes models smaller: calibration, quantisers, pruners, low rank, mixed precision, recipes.
+        .target(
+            name: "SwiftletCompress",
+            dependencies: ["SwiftletRuntime", "SwiftletFormats", "SwiftletLinearAlgebra", "SwiftletLanguage", "SwiftletNetwork", "CKernels", "Yams"]),
+
         // What an app imports.
         .target(name: "Swiftlet", dependencies: ["SwiftletLanguage", "SwiftletNetwork", "SwiftletModels"]),
 
         // The command: one file a subcommand.
         .executableTarget(
             name: "swiftlet-cli",
-            dependencies: ["SwiftletMeasure", "SwiftletKernelCases", "SwiftletNetwork", "SwiftletVision", "SwiftletAudio", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            dependencies: ["SwiftletMeasure", "SwiftletCompress", "SwiftletKernelCases", "SwiftletNetwork", "SwiftletVision", "SwiftletAudio", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
 
         // The published operator tests of ONNX.
         .executableTarget(
@@ -105,6 +114,9 @@ let package = Package(
             dependencies: ["SwiftletVision", "SwiftletNetwork", "SwiftletRuntime", "SwiftletFormats", "SwiftletModels", "TestSupport"], exclude: ["Scripts", "Vectors"]),
         .testTarget(
             name: "SwiftletAudioTests", dependencies: ["SwiftletAudio", "SwiftletNetwork", "SwiftletFormats", "TestSupport"], exclude: ["Scripts", "Vectors"]),
+        .testTarget(
+            name: "SwiftletCompressTests",
+            dependencies: ["SwiftletCompress", "SwiftletLanguage", "SwiftletNetwork", "SwiftletRuntime", "SwiftletFormats", "SwiftletLinearAlgebra", "SwiftletModels", "TestSupport"]),
         .testTarget(name: "SwiftletKernelCasesTests", dependencies: ["SwiftletKernelCases", "SwiftletPortableKernels", "CKernels", "SwiftletTensor"]),
         .testTarget(name: "SwiftletModelsTests", dependencies: ["SwiftletModels"]),
         .testTarget(name: "SwiftletMeasureTests", dependencies: ["SwiftletMeasure", "SwiftletKernelCases", "CKernels", "TestSupport"]),

@@ -228,6 +228,6 @@ extension ONNXType {
 
 extension PassPipeline {
     /// What is done to every imported network before a backend sees it.
-    static let network = PassPipeline(
+    package static let network = PassPipeline(
         name: "network", [DeadCodeElimination(), UnsignedActivations(), FuseQuantization(), FuseGates(), FoldChannelScales(), FuseConvolution(), DeadCodeElimination()])
 }

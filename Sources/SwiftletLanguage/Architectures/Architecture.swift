@@ -28,17 +28,17 @@ enum Architectures {
 }
 
 /// Names of the inputs, outputs and sizes every language graph has.
-enum LanguageGraph {
+package enum LanguageGraph {
     /// Tokens evaluated at once.
-    static let tokens: Symbol = "tokens"
+    package static let tokens: Symbol = "tokens"
     /// Rows whose hidden state and logits are asked for.
-    static let outputs: Symbol = "outputs"
+    package static let outputs: Symbol = "outputs"
     /// Sequences in the cache, and positions of each.
-    static let slots: Symbol = "slots"
-    static let context: Symbol = "context"
+    package static let slots: Symbol = "slots"
+    package static let context: Symbol = "context"
 
-    static let tokenInput = "tokens"
-    static let positionInput = "positions"
-    static let slotInput = "slots"
-    static let outputInput = "outputs"
+    package static let tokenInput = "tokens"
+    package static let positionInput = "positions"
+    package static let slotInput = "slots"
+    package static let outputInput = "outputs"
 }

@@ -107,9 +107,12 @@ public final class LanguageModel: Sendable {
 
     /// The graph of the model in `file` as it will run, without packing weights: for inspection.
     public static func graph(of file: GGUFFile, options: ModelOptions = ModelOptions()) throws -> Graph {
-        let hyperparameters = try Hyperparameters(file, context: options.context)
-        return try PassPipeline.language.run(
-            Architectures.graph(of: file, hyperparameters: hyperparameters, cache: options.cacheType.format))
+        try PassPipeline.language.run(unfusedGraph(of: file, options: options))
+    }
+
+    /// The graph of the model in `file` as its architecture builds it, before the passes: each weight of the file is a value with its name.
+    package static func unfusedGraph(of file: GGUFFile, options: ModelOptions = ModelOptions()) throws -> Graph {
+        try Architectures.graph(of: file, hyperparameters: Hyperparameters(file, context: options.context), cache: options.cacheType.format)
     }
 
     /// The text of `messages` in the model's own format, ending where the assistant's answer starts.

@@ -1,0 +1,37 @@
+// Samples of what a model will see, as inputs of its graph.
+import SwiftletRuntime
+
+/// Batches of inputs. The graph asked for may be any with the inputs of the model's own: techniques change what is inside.
+public protocol CalibrationData: Sendable {
+    /// How many batches there are.
+    var batchCount: Int { get }
+
+    /// The sizes of states, the same for all batches.
+    var stateBinding: Binding { get }
+
+    /// One batch. Throws when the data cannot be read.
+    func batch(_ index: Int) throws -> CalibrationBatch
+}
+
+/// Inputs of one run.
+public struct CalibrationBatch: Sendable {
+    public var binding: Binding
+    /// By the name of the graph's input.
+    public var inputs: [String: Tensor]
+
+    public init(binding: Binding, inputs: [String: Tensor]) {
+        self.binding = binding
+        self.inputs = inputs
+    }
+}
+
+/// Batches that are given as tensors: for networks with fixed shapes.
+public struct TensorBatches: CalibrationData {
+    public let batches: [[String: Tensor]]
+    public let stateBinding = Binding()
+
+    public init(_ batches: [[String: Tensor]]) { self.batches = batches }
+
+    public var batchCount: Int { batches.count }
+    public func batch(_ index: Int) throws -> CalibrationBatch { CalibrationBatch(binding: [:], inputs: batches[index]) }
+}
