@@ -62,27 +62,18 @@ extension CPULowering {
         }
     }
 
-    /// Packs the matrix of each direction of `[directions, rows, columns]`, one behind the other.
+    /// Packs the matrix of each direction of `[directions, rows, columns]`, one behind the other; returns the bytes of a panel as well.
     private mutating func packDirections(_ value: ValueID, rows: Int, columns: Int, directions: Int) throws -> (UnsafeRawPointer, Int) {
         let panelRows = Int(CK_PANEL_ROWS)
         let (panels, panelBytes) = ((rows + panelRows - 1) / panelRows, ck_panel_bytes(CK_PANEL_F32, Int64(columns)))
-        let source = try floats(value)
-        let memory = try source.withUnsafeBytes { bytes in
-            try backend.constants.memory(PackedConstants.Key(bytes, form: [3, rows, columns, directions])) {
-                let memory = try AlignedMemory(byteCount: directions * panels * panelBytes, purpose: "packed weight \(graph[value].name)")
-                guard let base = bytes.baseAddress else { return memory }
-                let rowBytes = columns * MemoryLayout<Float>.stride
-                for index in 0..<directions * panels {
-                    let (direction, panel) = index.quotientAndRemainder(dividingBy: panels)
-                    let first = panel * panelRows
-                    _ = ck_pack_panel(
-                        CK_WEIGHT_F32, base + (direction * rows + first) * rowBytes, rowBytes, Int64(min(panelRows, rows - first)), Int64(columns),
-                        memory.base + index * panelBytes)
-                }
-                return memory
-            }
+        let rowBytes = columns * MemoryLayout<Float>.stride
+        let form = PackedConstants.Form.recurrent(rows: rows, columns: columns, directions: directions)
+        let memory = try packed(value, form, partBytes: panelBytes, parts: directions * panels) { source, part, target in
+            let (direction, panel) = part.quotientAndRemainder(dividingBy: panels)
+            let first = panel * panelRows
+            _ = ck_pack_panel(
+                CK_WEIGHT_F32, source + (direction * rows + first) * rowBytes, rowBytes, Int64(min(panelRows, rows - first)), Int64(columns), target)
         }
-        owners.append(memory)
-        return (UnsafeRawPointer(memory.base), panelBytes)
+        return (memory, panelBytes)
     }
 }

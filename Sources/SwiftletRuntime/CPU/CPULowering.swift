@@ -364,7 +364,7 @@ struct CPULowering {
     private func shared(_ weights: [Weight], name: String) throws -> PackedPanels {
         guard weights.count == 1, let weight = weights.first, weight.format == .dense(.f32) else { return try PackedPanels(weights, name: name, pool: pool) }
         let layout = try PackedLayout(weights, name: name)
-        let key = weight.store.withBytes { PackedConstants.Key($0, form: [0, layout.rows, layout.columns]) }
+        let key = weight.store.withBytes { PackedConstants.Key($0, .matrix(rows: layout.rows, columns: layout.columns)) }
         var made: PackedPanels?
         let memory = try backend.constants.memory(key) {
             let panels = try PackedPanels(weights, name: name, pool: pool)

@@ -6,13 +6,21 @@ import Foundation
 
 /// The packed constants in use. `@unchecked Sendable`: touched under its lock alone.
 final class PackedConstants: @unchecked Sendable {
+    /// The way of packing, with every number beside the bytes that decides the result.
+    enum Form: Hashable {
+        case matrix(rows: Int, columns: Int)
+        case recurrent(rows: Int, columns: Int, directions: Int)
+        case convolution(outputs: Int, inputs: Int, taps: Int, groups: Int, winograd: Bool)
+        case transposedConvolution(outputs: Int, inputs: Int, taps: Int)
+        case quantizedConvolution(outputs: Int, inputs: Int, height: Int, width: Int, groups: Int, depthwise: Bool, zero: UInt8, bias: [Int32])
+    }
+
     struct Key: Hashable {
         private let low, high: UInt64
         private let byteCount: Int
-        /// The way of packing, with every number that decides it.
-        private let form: [Int]
+        private let form: Form
 
-        init(_ bytes: UnsafeRawBufferPointer, form: [Int]) {
+        init(_ bytes: UnsafeRawBufferPointer, _ form: Form) {
             low = ck_checksum(bytes.baseAddress, bytes.count, 5)
             high = ck_checksum(bytes.baseAddress, bytes.count, 6)
             byteCount = bytes.count

@@ -148,52 +148,44 @@ extension CPULowering {
         return shape
     }
 
-    /// A constant vector in memory of its own.
-    mutating func vector(_ values: [Float]) throws -> UnsafePointer<Float> {
-        let memory = try AlignedMemory(byteCount: max(1, values.count) * MemoryLayout<Float>.stride, purpose: "vector")
-        values.withUnsafeBytes { memory.bytes.copyMemory(from: $0) }
-        owners.append(memory)
-        return UnsafePointer(memory.base.assumingMemoryBound(to: Float.self))
-    }
-
-    func floats(_ value: ValueID) throws -> [Float] {
-        guard let weight = graph[value].weight else { throw SwiftletError.invalidGraph(node: graph[value].name, reason: "is no constant", remedy: "Run the node on another backend.") }
-        return try weight.store.withBytes { try weight.format.dequantizeRow($0, elements: weight.shape.elementCount) }
-    }
-
-    /// Packs `groups` matrices of weights; returns the panels and the floats from one group's to the next.
+    /// Packs `groups` matrices of weights `[outputs, inputs, taps]`; returns the panels and the floats from one group's to the next.
     private mutating func pack(
-        _ value: ValueID, outputs: Int, inputs: Int, taps: Int, groups: Int, strides: (output: Int, input: Int, tap: Int), groupStride: Int,
-        winograd: Bool = false
+        _ value: ValueID, outputs: Int, inputs: Int, taps: Int, groups: Int, winograd: Bool = false
     ) throws -> (UnsafePointer<Float>, Int) {
-        guard let weight = graph[value].weight else { throw SwiftletError.invalidGraph(node: graph[value].name, reason: "is no constant", remedy: "Run the node on another backend.") }
         let bytes = winograd ? ck_winograd_packed_bytes(Int64(outputs), Int64(inputs)) : ck_conv_packed_bytes(Int64(outputs), Int64(inputs), Int64(taps))
-        let (all, overflow) = bytes.multipliedReportingOverflow(by: groups)
-        guard !overflow else { throw SwiftletError.outOfMemory(bytes: .max, purpose: "packed weights") }
-        let name = graph[value].name
-        let memory = try weight.store.withBytes { source in
-            let form = [winograd ? 2 : 1, outputs, inputs, taps, groups, strides.output, strides.input, strides.tap, groupStride]
-            return try backend.constants.memory(PackedConstants.Key(source, form: form)) {
-                let memory = try AlignedMemory(byteCount: all, purpose: "packed weight \(name)")
-                guard let base = source.baseAddress else { return memory }
-                // Files place tensors at any address.
-                let aligned = Int(bitPattern: base) % 4 == 0 ? nil : try AlignedMemory(byteCount: source.count, purpose: "weight")
-                aligned?.bytes.copyMemory(from: source)
-                let values = (aligned.map { UnsafeRawPointer($0.base) } ?? base).assumingMemoryBound(to: Float.self)
-                for group in 0..<groups {
-                    var call = ck_conv_weights()
-                    call.values = values + group * groupStride
-                    (call.output_channels, call.input_channels, call.taps) = (Int64(outputs), Int64(inputs), Int64(taps))
-                    (call.output_stride, call.input_stride, call.tap_stride) = (Int64(strides.output), Int64(strides.input), Int64(strides.tap))
-                    let target = (memory.base + group * bytes).assumingMemoryBound(to: Float.self)
-                    if winograd { ck_winograd_pack(&call, target) } else { ck_conv_pack(&call, target) }
+        let form = PackedConstants.Form.convolution(outputs: outputs, inputs: inputs, taps: taps, groups: groups, winograd: winograd)
+        let panels = try packed(value, form, partBytes: bytes, parts: groups) { source, group, target in
+            var call = ck_conv_weights()
+            call.values = source.assumingMemoryBound(to: Float.self) + group * outputs * inputs * taps
+            (call.output_channels, call.input_channels, call.taps) = (Int64(outputs), Int64(inputs), Int64(taps))
+            (call.output_stride, call.input_stride, call.tap_stride) = (Int64(inputs * taps), Int64(taps), 1)
+            let target = target.assumingMemoryBound(to: Float.self)
+            if winograd { ck_winograd_pack(&call, target) } else { ck_conv_pack(&call, target) }
+        }
+        return (panels.assumingMemoryBound(to: Float.self), bytes / MemoryLayout<Float>.stride)
+    }
+
+    /// Packs the weights of a transposed convolution, `[inputs, features, taps]`, as those of a 1 × 1 one with outputs in the order (tap, feature).
+    private mutating func packTransposed(_ value: ValueID, inputs: Int, features: Int, taps: Int) throws -> UnsafePointer<Float> {
+        let outputs = taps * features
+        let form = PackedConstants.Form.transposedConvolution(outputs: outputs, inputs: inputs, taps: taps)
+        let panels = try packed(value, form, partBytes: ck_conv_packed_bytes(Int64(outputs), Int64(inputs), 1)) { source, _, target in
+            let source = source.assumingMemoryBound(to: Float.self)
+            var ordered = [Float](repeating: 0, count: outputs * inputs)
+            for channel in 0..<inputs {
+                for feature in 0..<features {
+                    for tap in 0..<taps { ordered[(tap * features + feature) * inputs + channel] = source[(channel * features + feature) * taps + tap] }
                 }
-                return memory
+            }
+            ordered.withUnsafeBufferPointer { values in
+                var call = ck_conv_weights()
+                call.values = values.baseAddress
+                (call.output_channels, call.input_channels, call.taps) = (Int64(outputs), Int64(inputs), 1)
+                (call.output_stride, call.input_stride, call.tap_stride) = (Int64(inputs), 1, 1)
+                ck_conv_pack(&call, target.assumingMemoryBound(to: Float.self))
             }
         }
-        weight.store.releasePages()
-        owners.append(memory)
-        return (UnsafePointer(memory.base.assumingMemoryBound(to: Float.self)), bytes / MemoryLayout<Float>.stride)
+        return panels.assumingMemoryBound(to: Float.self)
     }
 
     private mutating func lower(_ convolution: Convolution, _ node: Node) throws {
@@ -210,10 +202,8 @@ extension CPULowering {
         let winograd = isDepthwise ? nil : withUnsafePointer(to: geometry) { ck_winograd_pays($0) } ? set.winograd : nil
         let (panels, groupPanels) =
             isDepthwise
-            ? try pack(node.inputs[1], outputs: output.channels, inputs: 1, taps: taps, groups: 1, strides: (taps, taps, 1), groupStride: 0)
-            : try pack(
-                node.inputs[1], outputs: outputs, inputs: inputs, taps: taps, groups: convolution.groups, strides: (inputs * taps, taps, 1),
-                groupStride: outputs * inputs * taps, winograd: winograd != nil)
+            ? try pack(node.inputs[1], outputs: output.channels, inputs: 1, taps: taps, groups: 1)
+            : try pack(node.inputs[1], outputs: outputs, inputs: inputs, taps: taps, groups: convolution.groups, winograd: winograd != nil)
         var epilogue = ck_conv_epilogue()
         if convolution.hasBias { epilogue.bias = try vector(floats(node.inputs[2])) }
         if let function = convolution.activation {
@@ -250,24 +240,8 @@ extension CPULowering {
         let (kernelHeight, kernelWidth) = window.rank == 1 ? (1, window.kernel[0]) : (window.kernel[0], window.kernel[1])
         let taps = kernelHeight * kernelWidth
         let features = output.channels
-        // The weight is [c, m, taps]; outputs of the product in the order (tap, m).
         let products = taps * features
-        let source = try floats(node.inputs[1])
-        var ordered = [Float](repeating: 0, count: source.count)
-        for channel in 0..<input.channels {
-            for feature in 0..<features {
-                for tap in 0..<taps { ordered[(tap * features + feature) * input.channels + channel] = source[(channel * features + feature) * taps + tap] }
-            }
-        }
-        let memory = try AlignedMemory(byteCount: ck_conv_packed_bytes(Int64(products), Int64(input.channels), 1), purpose: "packed weight \(node.name)")
-        ordered.withUnsafeBufferPointer { values in
-            var call = ck_conv_weights()
-            call.values = values.baseAddress
-            (call.output_channels, call.input_channels, call.taps) = (Int64(products), Int64(input.channels), 1)
-            (call.output_stride, call.input_stride, call.tap_stride) = (Int64(input.channels), 1, 1)
-            ck_conv_pack(&call, memory.base.assumingMemoryBound(to: Float.self))
-        }
-        owners.append(memory)
+        let panels = try packTransposed(node.inputs[1], inputs: input.channels, features: features, taps: taps)
         var epilogue = ck_conv_epilogue()
         if convolution.hasBias {
             let bias = try floats(node.inputs[2])
@@ -286,7 +260,7 @@ extension CPULowering {
             LoweredWindow(
                 kernel: .plain(try required(set.dense)), shape: flat, images: input.count, groups: 1, x: x, out: middle, inputChannels: input.channels,
                 inputElements: input.elements, outputChannels: products, outputElements: elements,
-                panels: UnsafePointer(memory.base.assumingMemoryBound(to: Float.self)), epilogue: epilogue,
+                panels: panels, epilogue: epilogue,
                 cut: WindowCut(
                     pixels: input.pixels, panels: (products + 15) / 16, pixelTile: Int(set.pixel_tile), panelTile: Int(set.panel_tile),
                     multiplyAccumulates: elements * input.channels, threads: pool.threadCount)))

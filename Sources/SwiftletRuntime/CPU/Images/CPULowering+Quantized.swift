@@ -68,8 +68,8 @@ extension CPULowering {
     }
 
     private mutating func lower(_ convolution: QuantizedConvolution, _ node: Node) throws {
-        guard let input = imageSize(node.inputs[0]), let output = imageSize(node.outputs[0]), let weight = graph[node.inputs[1]].weight,
-            let bias = graph[node.inputs[2]].weight, let set = ck_conv_u8_find(backend.isa)?.pointee
+        guard let input = imageSize(node.inputs[0]), let output = imageSize(node.outputs[0]), let bias = graph[node.inputs[2]].weight,
+            let set = ck_conv_u8_find(backend.isa)?.pointee
         else { throw noKernel(node) }
         prepareImage(node.inputs[0])
         let groups = convolution.groups
@@ -81,25 +81,22 @@ extension CPULowering {
         let (height, width) = convolution.window.rank == 1 ? (1, taps) : (convolution.window.kernel[0], convolution.window.kernel[1])
         let callGroups = isDepthwise ? 1 : groups
 
-        var form = ck_conv_u8_weights()
-        (form.output_channels, form.input_channels) = (Int64(channels), Int64(isDepthwise ? 1 : inputs))
-        (form.kernel_height, form.kernel_width) = (Int64(height), Int64(width))
-        (form.input_zero, form.depthwise) = (UInt8(convolution.inputZero), isDepthwise)
-        let bytes = ck_conv_u8_packed_bytes(&form)
+        var call = ck_conv_u8_weights()
+        (call.output_channels, call.input_channels) = (Int64(channels), Int64(isDepthwise ? 1 : inputs))
+        (call.kernel_height, call.kernel_width) = (Int64(height), Int64(width))
+        (call.input_zero, call.depthwise) = (UInt8(convolution.inputZero), isDepthwise)
+        let bytes = ck_conv_u8_packed_bytes(&call)
         let numbers = bias.store.withBytes { raw in (0..<output.channels).map { raw.loadUnaligned(fromByteOffset: 4 * $0, as: Int32.self) } }
-        let memory = try AlignedMemory(byteCount: bytes * callGroups, purpose: "packed weight \(node.name)")
-        try weight.store.withBytes { source in
-            guard let base = source.baseAddress else { throw noKernel(node) }
+        let form = PackedConstants.Form.quantizedConvolution(
+            outputs: channels, inputs: isDepthwise ? 1 : inputs, height: height, width: width, groups: callGroups, depthwise: isDepthwise,
+            zero: UInt8(convolution.inputZero), bias: numbers)
+        let panels = try packed(node.inputs[1], form, partBytes: bytes, parts: callGroups) { source, group, target in
             numbers.withUnsafeBufferPointer { numbers in
-                for group in 0..<callGroups {
-                    form.values = base.assumingMemoryBound(to: Int8.self) + group * channels * (isDepthwise ? 1 : inputs) * taps
-                    form.bias = numbers.baseAddress.map { $0 + group * channels }
-                    ck_conv_u8_pack(&form, memory.base + group * bytes)
-                }
+                call.values = source.assumingMemoryBound(to: Int8.self) + group * channels * (isDepthwise ? 1 : inputs) * taps
+                call.bias = numbers.baseAddress.map { $0 + group * channels }
+                ck_conv_u8_pack(&call, target)
             }
         }
-        weight.store.releasePages()
-        owners.append(memory)
         let factors = try vector(floats(node.inputs[3]))
 
         let x = slot(readingImage: node.inputs[0])
@@ -114,7 +111,7 @@ extension CPULowering {
             args.shape = geometry
             args.input = UnsafePointer(binder.raw(x).assumingMemoryBound(to: UInt8.self))
             args.input_pixel_stride = Int64(input.channels)
-            args.panels = UnsafeRawPointer(memory.base)
+            args.panels = panels
             args.input_zero = UInt8(convolution.inputZero)
             args.factor = factors
             (args.output_zero, args.low, args.high) = (
