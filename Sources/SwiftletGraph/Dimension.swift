@@ -92,6 +92,14 @@ public struct Dimension: Sendable, Hashable, ExpressibleByIntegerLiteral, Expres
     }
 }
 
+extension [Dimension] {
+    /// The sizes when all are numbers.
+    package var fixedSizes: [Int]? {
+        let sizes = compactMap(\.fixed)
+        return sizes.count == count ? sizes : nil
+    }
+}
+
 /// Numbers for the symbols of a graph: one binding is one set of concrete shapes, and one memory plan.
 public struct Binding: Sendable, Hashable, ExpressibleByDictionaryLiteral {
     private var entries: [Symbol: Int]

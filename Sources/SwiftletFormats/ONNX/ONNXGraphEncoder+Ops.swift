@@ -200,7 +200,7 @@ extension ONNXGraphEncoder {
         var factors: [Float]?
         if table.hasFactors {
             guard let weight = graph[node.inputs[1]].weight else { throw unsupported("takes frequencies that are not constant") }
-            factors = try weight.store.withBytes { try weight.format.dequantizeRow($0, elements: weight.shape.elementCount) }
+            factors = try weight.floats()
         }
         let (radians, magnitude) = table.frequencies(factors: factors)
         let positions = emit("Cast", [try operand(0)], [.int("to", Int(ONNXElementType.f64.rawValue))], detail: "positions")

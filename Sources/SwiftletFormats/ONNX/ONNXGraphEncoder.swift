@@ -259,14 +259,6 @@ struct ONNXGraphEncoder: Sendable {
     }
 }
 
-extension [Dimension] {
-    /// The sizes when all are numbers.
-    var fixedSizes: [Int]? {
-        let sizes = compactMap(\.fixed)
-        return sizes.count == count ? sizes : nil
-    }
-}
-
 extension Onnx_AttributeProto {
     private static func make(_ name: String, _ type: AttributeType, _ fill: (inout Onnx_AttributeProto) -> Void) -> Onnx_AttributeProto {
         var message = Onnx_AttributeProto()

@@ -40,8 +40,7 @@ public struct ConstantFolding: GraphPass {
     }
 
     private func fits(_ type: ValueType) -> Bool {
-        let dimensions = type.shape.compactMap(\.fixed)
-        guard dimensions.count == type.shape.count, let elements = Shape(dimensions).checkedElementCount else { return false }
+        guard let dimensions = type.shape.fixedSizes, let elements = Shape(dimensions).checkedElementCount else { return false }
         return elements <= maximumBytes / type.element.byteCount
     }
 }

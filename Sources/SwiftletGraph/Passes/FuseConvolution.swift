@@ -13,7 +13,7 @@ public struct FoldChannelScales: GraphPass {
             guard let node = rewriter[index], case .binary(let function) = node.op, let result = node.outputs.first else { continue }
             for (x, constant) in [(node.inputs[0], node.inputs[1]), (node.inputs[1], node.inputs[0])] {
                 guard let producer = rewriter.soleProducer(of: x), let conv = rewriter[producer], let kind = conv.scalable,
-                    rewriter.type(of: x) == rewriter.type(of: result), let values = rewriter.channelValues(constant, of: result),
+                    rewriter.type(of: x) == rewriter.type(of: result), let values = rewriter.graph.channelConstant(constant, of: result),
                     var weight = rewriter.floats(conv.inputs[1]), x == node.inputs[0] || function == .add || function == .multiply,
                     var bias = kind.hasBias ? rewriter.floats(conv.inputs[2]) : [Float](repeating: 0, count: values.count), bias.count == values.count
                 else { continue }
@@ -151,17 +151,6 @@ extension Node {
 }
 
 extension GraphRewriter {
-    /// One number for each channel of `[n, c, space…]`, when the constant has no more.
-    fileprivate func channelValues(_ id: ValueID, of result: ValueID) -> [Float]? {
-        let type = type(of: result)
-        guard type.shape.count >= 3, let channels = type.shape[1].fixed, let weight = self[value: id].weight, weight.shape.rank <= type.shape.count else {
-            return nil
-        }
-        let padded = [Int](repeating: 1, count: type.shape.count - weight.shape.rank) + weight.shape.dimensions
-        guard padded[0] == 1, padded[2...].allSatisfy({ $0 == 1 }), padded[1] == 1 || padded[1] == channels, let values = floats(id) else { return nil }
-        return values.count == 1 ? [Float](repeating: values[0], count: channels) : values
-    }
-
     /// The x of `x·clip(x + 3, 0, 6)`, and the nodes of the clip and the sum.
     fileprivate func clippedGate(_ product: Node) -> (x: ValueID, parts: [Int])? {
         for (x, gate) in product.operands(ofCommutative: .multiply) {

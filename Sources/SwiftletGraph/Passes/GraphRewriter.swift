@@ -69,7 +69,7 @@ struct GraphRewriter {
     /// The elements of an f32 constant.
     func floats(_ id: ValueID) -> [Float]? {
         guard let weight = self[value: id].weight, weight.format == .dense(.f32) else { return nil }
-        return try? weight.store.withBytes { try weight.format.dequantizeRow($0, elements: weight.shape.elementCount) }
+        return try? weight.floats()
     }
 
     /// The only element of an f32 constant.

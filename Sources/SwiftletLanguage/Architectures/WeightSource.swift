@@ -20,12 +20,7 @@ struct WeightSource {
     }
 
     /// A vector in f32: norms and biases are read directly by kernels, so other dense types are widened here.
-    func vector(_ name: String, _ count: Int) throws -> Weight {
-        let weight = try weight(name, [count])
-        if weight.format == .dense(.f32) { return weight }
-        let values = try weight.format.dequantizeRow(weight.store.bytes, elements: count)
-        return try Weight(name: name, shape: [count], format: .dense(.f32), store: WeightStore(values))
-    }
+    func vector(_ name: String, _ count: Int) throws -> Weight { try weight(name, [count]).widened(name: name) }
 
     /// The number of rows of a matrix: how many tokens an embedding table knows.
     func rows(of name: String) throws -> Int {

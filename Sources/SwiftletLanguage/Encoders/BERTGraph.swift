@@ -130,17 +130,11 @@ private struct EncoderWeights {
     }
 
     /// A vector in f32: kernels read norms and biases as they lie.
-    func vector(_ name: String, _ count: Int) throws -> Weight { try widened(weight(name, [count]), name) }
+    func vector(_ name: String, _ count: Int) throws -> Weight { try weight(name, [count]).widened(name: name) }
 
     /// One row of a matrix, as a vector in f32.
     func row(_ index: Int, of name: String, _ rows: Int, _ columns: Int) throws -> Weight {
         let row = try weight(name, [rows, columns]).rows(index..<index + 1, name: name)
-        return try widened(Weight(name: name, shape: [columns], format: row.format, store: row.store), name)
-    }
-
-    private func widened(_ weight: Weight, _ name: String) throws -> Weight {
-        if weight.format == .dense(.f32) { return weight }
-        let values = try weight.store.withBytes { try weight.format.dequantizeRow($0, elements: weight.shape[0]) }
-        return try Weight(name: name, shape: weight.shape, format: .dense(.f32), store: WeightStore(values))
+        return try Weight(name: name, shape: [columns], format: row.format, store: row.store).widened(name: name)
     }
 }

@@ -230,8 +230,7 @@ struct Importer: Sendable {
 
     /// The elements of a tensor of floats of up to 32 bits, or of anything that converts to them.
     func floats(_ id: ValueID) throws -> [Float] {
-        let weight = try contents(id)
-        return try weight.store.withBytes { try weight.format.dequantizeRow($0, elements: weight.shape.elementCount) }
+        try contents(id).floats()
     }
 
     /// The elements of a tensor of floats, none rounded.

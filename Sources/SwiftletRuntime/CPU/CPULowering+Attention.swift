@@ -5,9 +5,7 @@ import SwiftletPortableKernels
 extension CPULowering {
     mutating func lower(_ table: RotaryTable, _ node: Node) throws {
         var factors: [Float]?
-        if table.hasFactors, let weight = graph[node.inputs[1]].weight {
-            factors = Array(weight.store.bytes.bindMemory(to: Float.self))
-        }
+        if table.hasFactors { factors = try floats(node.inputs[1]) }
         let (radians, magnitude) = table.frequencies(factors: factors)
         let memory = try AlignedMemory(byteCount: radians.count * MemoryLayout<Double>.stride, purpose: "rotary frequencies")
         radians.withUnsafeBytes { memory.bytes.copyMemory(from: $0) }

@@ -10,8 +10,14 @@ extension CPULowering {
 
     /// The elements of a constant in f32.
     func floats(_ value: ValueID) throws -> [Float] {
-        let weight = try constant(value)
-        return try weight.store.withBytes { try weight.format.dequantizeRow($0, elements: weight.shape.elementCount) }
+        try constant(value).floats()
+    }
+
+    /// The sizes of a value whose node `canLower` takes with fixed sizes only.
+    func sizes(_ value: ValueID) throws -> [Int] {
+        if let sizes = graph[value].type.shape.fixedSizes { return sizes }
+        throw SwiftletError.invalidGraph(
+            node: graph[value].name, reason: "has open sizes: \(graph[value].type)", remedy: "Give them numbers, or run the node on another backend.")
     }
 
     /// A constant vector in memory of its own.

@@ -32,11 +32,11 @@ extension CPULowering {
         case .rmsNorm, .layerNorm: return isFloat(0) && (1..<operands.count).allSatisfy(isVector)
         case .softmax: return isFloat(0)
         case .unary(let function):
-            return isFloat(0) && (VectorKernels.has(function) || (!function.isTest && operands[0].type.shape.allSatisfy { $0.fixed != nil }))
+            return isFloat(0) && (VectorKernels.has(function) || (!function.isTest && operands[0].type.shape.fixedSizes != nil))
         case .binary(let function):
             func isElements(_ index: Int) -> Bool { operands[index].type.element == .f32 && operands[index].weight.map { $0.format == .dense(.f32) } ?? true }
             guard isElements(0), isElements(1), !function.isComparison else { return false }
-            return isRowWise(function, operands[0], operands[1]) || operands.allSatisfy { $0.type.shape.allSatisfy { $0.fixed != nil } }
+            return isRowWise(function, operands[0], operands[1]) || operands.allSatisfy { $0.type.shape.fixedSizes != nil }
         case .rotaryTable(let table): return isIndexInput(0) && (!table.hasFactors || isVector(1))
         case .rotary: return isFloat(0) && isFloat(1) && operands[0].type.shape[1].fixed != nil && operands[0].type.shape[2].fixed != nil
         case .cacheWrite: return isFloat(1) && isIndexInput(2) && isIndexInput(3) && cacheFormat(node.inputs[0], in: graph) != nil

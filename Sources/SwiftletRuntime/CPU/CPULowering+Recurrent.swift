@@ -17,7 +17,7 @@ extension CPULowering {
     mutating func lower(_ recurrent: Recurrent, _ node: Node) throws {
         let kernels = try VectorKernels(isa: backend.isa)
         let places = recurrent.operands
-        let sizes = graph[node.inputs[0]].type.shape.map { $0.fixed ?? 0 }
+        let sizes = try sizes(node.inputs[0])
         let (steps, batch, width, hidden, gates) = (sizes[0], sizes[1], sizes[2], recurrent.hidden, recurrent.gateCount)
         let (rows, directions) = (gates * hidden, recurrent.direction.count)
         func kernel(_ count: Int) throws -> ck_linear_function {

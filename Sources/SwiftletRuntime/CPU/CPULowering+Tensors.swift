@@ -7,8 +7,7 @@ extension CPULowering {
         let types = node.inputs.map { graph[$0].type }
         func isComputed(_ index: Int) -> Bool { graph[node.inputs[index]].weight == nil && graph[node.inputs[index]].state == nil }
         func isConstant(_ index: Int) -> Bool { graph[node.inputs[index]].weight?.format == .dense(.f32) }
-        func isFixed(_ type: ValueType) -> Bool { type.shape.allSatisfy { $0.fixed != nil } }
-        guard (types + node.outputs.map { graph[$0].type }).allSatisfy(isFixed) else { return false }
+        guard (types + node.outputs.map { graph[$0].type }).allSatisfy({ $0.shape.fixedSizes != nil }) else { return false }
         switch op {
         case .convolution(let convolution):
             guard isComputed(0), isConstant(1), ImageSize(types[0]) != nil, ImageSize(graph[node.outputs[0]].type) != nil else { return false }
@@ -47,26 +46,24 @@ extension CPULowering {
         }
     }
 
-    private func sizes(_ value: ValueID) -> [Int] { graph[value].type.shape.map { $0.fixed ?? 0 } }
-
     mutating func lower(_ op: TensorOp, _ node: Node) throws {
         for input in node.inputs { keep(input) }
         switch op {
         case .transpose(let permutation):
-            let strides = Self.elementStrides(sizes(node.inputs[0]))
-            lowerMove(node, strides: permutation.map { strides[$0] })
+            let strides = try Self.elementStrides(sizes(node.inputs[0]))
+            try lowerMove(node, strides: permutation.map { strides[$0] })
         case .slice(let slice):
-            let strides = Self.elementStrides(sizes(node.inputs[0]))
+            let strides = try Self.elementStrides(sizes(node.inputs[0]))
             let offset = zip(slice.starts, strides).reduce(0) { $0 + $1.0 * $1.1 }
-            lowerMove(node, strides: zip(strides, slice.steps).map { $0 * $1 }, offset: offset)
+            try lowerMove(node, strides: zip(strides, slice.steps).map { $0 * $1 }, offset: offset)
         case .expand(let shape):
-            let own = sizes(node.inputs[0])
+            let own = try sizes(node.inputs[0])
             let strides = Self.elementStrides(own)
             let missing = shape.count - own.count
-            lowerMove(node, strides: shape.indices.map { $0 < missing || own[$0 - missing] == 1 ? 0 : strides[$0 - missing] })
-        case .concat(let axis): lowerConcat(node, axis)
+            try lowerMove(node, strides: shape.indices.map { $0 < missing || own[$0 - missing] == 1 ? 0 : strides[$0 - missing] })
+        case .concat(let axis): try lowerConcat(node, axis)
         case .reduce(let reduction, let axes, _):
-            let shape = sizes(node.inputs[0])
+            let shape = try sizes(node.inputs[0])
             let (x, out) = (slot(reading: node.inputs[0]), slot(writing: node.outputs[0]))
             let first = axes.min() ?? 0
             let (outer, count, inner) = (
@@ -82,13 +79,13 @@ extension CPULowering {
     }
 
     /// Elements that broadcast.
-    mutating func lowerElements(_ op: Op, _ node: Node, _ vector: VectorKernels) {
+    mutating func lowerElements(_ op: Op, _ node: Node, _ vector: VectorKernels) throws {
         for input in node.inputs { keep(input) }
         let operands = node.inputs.map { slot(reading: $0) }
-        let shape = sizes(node.outputs[0])
+        let shape = try sizes(node.outputs[0])
         let sameShape = node.inputs.first { graph[$0].type == graph[node.outputs[0]].type && graph[$0].weight == nil }
         let out = slot(writing: node.outputs[0], inPlace: sameShape)
-        let axes = ElementStep.axes(of: shape, sizes(node.inputs[0]), sizes(node.inputs[node.inputs.count - 1]))
+        let axes = try ElementStep.axes(of: shape, sizes(node.inputs[0]), sizes(node.inputs[node.inputs.count - 1]))
         let pairs = axes[axes.count - 1].strideA == 1 && axes[axes.count - 1].strideB == 1
         let function = elementFunction(op, pairs: pairs, vector)
         emit { binder in
@@ -104,8 +101,8 @@ extension CPULowering {
     static func elementStrides(_ shape: [Int]) -> [Int] { CopyStep.strides(shape, elementBytes: 1) }
 
     /// `out[i] = x[offset + i·strides]`, strides in elements.
-    private mutating func lowerMove(_ node: Node, strides: [Int], offset: Int = 0) {
-        let shape = sizes(node.outputs[0])
+    private mutating func lowerMove(_ node: Node, strides: [Int], offset: Int = 0) throws {
+        let shape = try sizes(node.outputs[0])
         let (x, out) = (slot(reading: node.inputs[0]), slot(writing: node.outputs[0]))
         let outStrides = Self.elementStrides(shape)
         emitCopy(
@@ -113,9 +110,9 @@ extension CPULowering {
             shape.indices.map { (shape[$0], strides[$0], outStrides[$0]) })
     }
 
-    private mutating func lowerConcat(_ node: Node, _ axis: Int) {
-        let shape = sizes(node.outputs[0])
-        let parts = node.inputs.map { (slot: slot(reading: $0), run: sizes($0)[axis...].reduce(1, *)) }
+    private mutating func lowerConcat(_ node: Node, _ axis: Int) throws {
+        let shape = try sizes(node.outputs[0])
+        let parts = try node.inputs.map { (slot: slot(reading: $0), run: try sizes($0)[axis...].reduce(1, *)) }
         let out = slot(writing: node.outputs[0])
         let (outer, run) = (shape[..<axis].reduce(1, *), shape[axis...].reduce(1, *))
         var first = 0
@@ -132,7 +129,7 @@ extension CPULowering {
     // MARK: Products
 
     private mutating func lowerProduct(_ node: Node) throws {
-        let (a, b, shape) = (sizes(node.inputs[0]), sizes(node.inputs[1]), sizes(node.outputs[0]))
+        let (a, b, shape) = (try sizes(node.inputs[0]), try sizes(node.inputs[1]), try sizes(node.outputs[0]))
         let (m, k, n) = (a[a.count - 2], a[a.count - 1], b[b.count - 1])
         guard let kernel = ck_linear_find(CK_PANEL_F32, CK_ACT_F32, backend.isa, Int64(m))?.pointee.function else { throw noKernel(node) }
         let leading = Array(shape.dropLast(2))

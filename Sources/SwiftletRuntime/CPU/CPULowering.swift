@@ -197,7 +197,7 @@ struct CPULowering {
             }
         case .softmax: emitRows(node) { _ in .softmax(vector.softmax) }
         case .unary(let unary):
-            guard let function = vector.function(unary) else { return lowerElements(.unary(unary), node, vector) }
+            guard let function = vector.function(unary) else { return try lowerElements(.unary(unary), node, vector) }
             emitRows(node) { _ in .elements(function) }
         case .binary(let function): try lower(function, node, vector)
         case .rotaryTable(let table): try lower(table, node)
@@ -307,7 +307,7 @@ struct CPULowering {
     }
 
     private mutating func lower(_ function: Binary, _ node: Node, _ vector: VectorKernels) throws {
-        guard Self.isRowWise(function, graph[node.inputs[0]], graph[node.inputs[1]]) else { return lowerElements(.binary(function), node, vector) }
+        guard Self.isRowWise(function, graph[node.inputs[0]], graph[node.inputs[1]]) else { return try lowerElements(.binary(function), node, vector) }
         let type = graph[node.inputs[0]].type
         keep(node.inputs[1])
         let isRow = graph[node.inputs[1]].type.shape.count == 1 && type.shape.count != 1
@@ -332,11 +332,6 @@ struct CPULowering {
 
     // MARK: Matrix products
 
-    private func weight(_ value: ValueID) throws -> Weight {
-        if let weight = graph[value].weight { return weight }
-        throw SwiftletError.invalidGraph(node: graph[value].name, reason: "is no weight", remedy: "Multiply by a constant matrix.")
-    }
-
     private mutating func matrix(_ value: ValueID) throws -> PackedMatrix {
         try packed[value] ?? pack([value])[0]
     }
@@ -345,7 +340,7 @@ struct CPULowering {
     private mutating func matrices(_ linear: Linear, _ node: Node) throws -> [PackedMatrix] {
         let values = Array(node.inputs[1...linear.weightCount])
         if case .gated = linear.epilogue, values.count == 2, values[0] != values[1], values.allSatisfy({ packed[$0] == nil }),
-            try PackedLayout.liesInTurn(weight(values[0]), weight(values[1]))
+            try PackedLayout.liesInTurn(constant(values[0]), constant(values[1]))
         {
             return try pack(values)
         }
@@ -353,7 +348,7 @@ struct CPULowering {
     }
 
     private mutating func pack(_ values: [ValueID]) throws -> [PackedMatrix] {
-        let (weights, name) = (try values.map(weight), graph[values[0]].name)
+        let (weights, name) = (try values.map(constant), graph[values[0]].name)
         let matrices = try (backend.panels?.panels(weights, name: name) ?? shared(weights, name: name)).matrices
         for (value, matrix) in zip(values, matrices) { packed[value] = matrix }
         return matrices

@@ -448,15 +448,11 @@ extension CPULowering {
     /// An operand that has one number for all pixels of a channel.
     private func channelVector(_ value: ValueID, of result: ValueID) -> ChannelVector? {
         guard let size = imageSize(result), graph[value].type.element == .f32 else { return nil }
+        if graph[value].weight != nil { return graph.channelConstant(value, of: result).map { .constant($0) } }
         let rank = graph[result].type.shape.count
-        let shape = graph[value].type.shape.compactMap(\.fixed)
-        guard shape.count <= rank else { return nil }
+        guard let shape = graph[value].type.shape.fixedSizes, shape.count <= rank else { return nil }
         let padded = [Int](repeating: 1, count: rank - shape.count) + shape
-        guard padded[2...].allSatisfy({ $0 == 1 }), padded[1] == size.channels || padded[1] == 1 else { return nil }
-        if graph[value].weight != nil, padded[0] == 1, let values = try? floats(value) {
-            return .constant(values.count == 1 ? [Float](repeating: values[0], count: size.channels) : values)
-        }
-        return graph[value].weight == nil && padded[0] == size.count && padded[1] == size.channels ? .computed : nil
+        return padded == [size.count, size.channels] + [Int](repeating: 1, count: rank - 2) ? .computed : nil
     }
 
     /// An operation whose operands all lie as the result does: the order of elements does not matter.

@@ -37,7 +37,7 @@ extension CPULowering {
         case .tensor(.quantize(.u8)): try lowerLevels(node, asImage: imageSize(node.inputs[0])?.isPlain == false) { .quantize(scale: $0, zero: $1) }
         case .tensor(.dequantize(.f32)) where graph[node.inputs[0]].type.element == .u8:
             try lowerLevels(node, asImage: liesAsImage(node.inputs[0])) { .dequantize(scale: $0, zero: $1) }
-        case .tensor(.quantizedSum(let sum)): lower(sum, node)
+        case .tensor(.quantizedSum(let sum)): try lower(sum, node)
         case .tensor(.quantizedConvolution(let convolution)): try lower(convolution, node)
         default: return false
         }
@@ -51,19 +51,19 @@ extension CPULowering {
         let zero = node.inputs.count > 2 ? try floats(node.inputs[2])[0] : 0
         let from = asImage ? slot(readingImage: x) : slot(reading: x)
         let to = asImage ? slot(writingImage: node.outputs[0]) : slot(writing: node.outputs[0])
-        emitLevels(function(scale, zero), from, from, to, of: node.outputs[0])
+        try emitLevels(function(scale, zero), from, from, to, of: node.outputs[0])
     }
 
-    private mutating func lower(_ sum: QuantizedSum, _ node: Node) {
+    private mutating func lower(_ sum: QuantizedSum, _ node: Node) throws {
         let asImage = imageSize(node.outputs[0])?.isPlain == false
         for input in node.inputs { if asImage { prepareImage(input) } else { preparePlain(input) } }
         let operands = node.inputs.map { asImage ? slot(readingImage: $0) : slot(reading: $0) }
         let to = asImage ? slot(writingImage: node.outputs[0], inPlace: node.inputs[0]) : slot(writing: node.outputs[0])
-        emitLevels(.sum(sum), operands[0], operands[1], to, of: node.outputs[0])
+        try emitLevels(.sum(sum), operands[0], operands[1], to, of: node.outputs[0])
     }
 
-    private mutating func emitLevels(_ function: LevelStep.Function, _ a: SlotID, _ b: SlotID, _ out: SlotID, of value: ValueID) {
-        let count = graph[value].type.shape.reduce(1) { $0 * ($1.fixed ?? 0) }
+    private mutating func emitLevels(_ function: LevelStep.Function, _ a: SlotID, _ b: SlotID, _ out: SlotID, of value: ValueID) throws {
+        let count = try sizes(value).reduce(1, *)
         emit { binder in .levels(LevelStep(function: function, a: binder.raw(a), b: binder.raw(b), out: binder.raw(out), count: count)) }
     }
 

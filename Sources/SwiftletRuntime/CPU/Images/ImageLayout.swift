@@ -12,8 +12,7 @@ struct ImageSize: Equatable {
 
     /// Nil for values of other ranks or types, or with sizes that are no numbers.
     init?(_ type: ValueType) {
-        let sizes = type.shape.compactMap(\.fixed)
-        guard type.element == .f32 || type.element == .u8, sizes.count == type.shape.count, sizes.count == 3 || sizes.count == 4, sizes.allSatisfy({ $0 > 0 }) else { return nil }
+        guard type.element == .f32 || type.element == .u8, let sizes = type.shape.fixedSizes, sizes.count == 3 || sizes.count == 4, sizes.allSatisfy({ $0 > 0 }) else { return nil }
         elementBytes = type.element.byteCount
         (count, channels) = (sizes[0], sizes[1])
         (height, width) = sizes.count == 4 ? (sizes[2], sizes[3]) : (1, sizes[2])
