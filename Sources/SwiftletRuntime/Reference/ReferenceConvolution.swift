@@ -2,16 +2,32 @@
 
 extension ReferenceStep {
     func convolution(_ convolution: Convolution) throws {
-        let (x, weight, output) = (inputs[0], inputs[1], outputs[0])
+        let bias = convolution.hasBias ? try inputs[2].values() : nil
+        let residual = convolution.hasResidual ? try inputs[inputs.count - 1].values() : nil
+        try convolve(inputs[0].values(), convolution.window, groups: convolution.groups) { feature, first, sums in
+            for place in sums.indices {
+                var sum = sums[place] + (bias?[feature] ?? 0)
+                let added = residual?[first + place] ?? 0
+                if convolution.addsResidualFirst { sum += added }
+                if let activation = convolution.activation { sum = activation(sum) }
+                sums[place] = convolution.addsResidualFirst ? sum : sum + added
+            }
+        }
+    }
+
+    /// The products of the second input with `values`, the elements of the first, summed over taps and the channels of a group. `finish` makes the
+    /// results of a plane out of its sums: it gets the feature, and the place of the plane among the elements of the output.
+    func convolve(
+        _ values: [Double], _ window: Window, groups: Int, finish: (_ feature: Int, _ first: Int, _ sums: UnsafeMutableBufferPointer<Double>) -> Void
+    ) throws {
+        let (x, output) = (inputs[0], outputs[0])
         if output.count == 0 { return }
         let (channels, features) = (x.shape[1], output.shape[1])
         let space = Array(output.shape.dropFirst(2)), xSpace = Array(x.shape.dropFirst(2))
-        let taps = TapRows.all(convolution.window, places: space, elements: xSpace)
+        let taps = TapRows.all(window, places: space, elements: xSpace)
         let (plane, xPlane) = (space.reduce(1, *), xSpace.reduce(1, *))
-        let (perGroup, featuresPerGroup) = (channels / convolution.groups, features / convolution.groups)
-        let (values, coefficients) = (try x.values(), try weight.values())
-        let bias = convolution.hasBias ? try inputs[2].values() : nil
-        let residual = convolution.hasResidual ? try inputs[inputs.count - 1].values() : nil
+        let (perGroup, featuresPerGroup) = (channels / groups, features / groups)
+        let coefficients = try inputs[1].values()
 
         try sumPlanes(x.shape[0] * features, of: plane) { task, sums in
             let (image, feature) = (task / features, task % features)
@@ -28,13 +44,7 @@ extension ReferenceStep {
                     }
                 }
             }
-            for place in 0..<plane {
-                var sum = sums[place] + (bias?[feature] ?? 0)
-                let added = residual?[task * plane + place] ?? 0
-                if convolution.addsResidualFirst { sum += added }
-                if let activation = convolution.activation { sum = activation(sum) }
-                sums[place] = convolution.addsResidualFirst ? sum : sum + added
-            }
+            finish(feature, task * plane, UnsafeMutableBufferPointer(start: sums, count: plane))
         }
     }
 
