@@ -50,17 +50,13 @@ extension CPULowering {
         for input in node.inputs { keep(input) }
         switch op {
         case .transpose(let permutation):
-            let strides = try Self.elementStrides(sizes(node.inputs[0]))
+            let strides = try Strides.dense(sizes(node.inputs[0]))
             try lowerMove(node, strides: permutation.map { strides[$0] })
         case .slice(let slice):
-            let strides = try Self.elementStrides(sizes(node.inputs[0]))
+            let strides = try Strides.dense(sizes(node.inputs[0]))
             let offset = zip(slice.starts, strides).reduce(0) { $0 + $1.0 * $1.1 }
             try lowerMove(node, strides: zip(strides, slice.steps).map { $0 * $1 }, offset: offset)
-        case .expand(let shape):
-            let own = try sizes(node.inputs[0])
-            let strides = Self.elementStrides(own)
-            let missing = shape.count - own.count
-            try lowerMove(node, strides: shape.indices.map { $0 < missing || own[$0 - missing] == 1 ? 0 : strides[$0 - missing] })
+        case .expand: try lowerMove(node, strides: Strides.broadcast(sizes(node.inputs[0]), to: sizes(node.outputs[0])))
         case .concat(let axis): try lowerConcat(node, axis)
         case .reduce(let reduction, let axes, _):
             let shape = try sizes(node.inputs[0])
@@ -98,13 +94,11 @@ extension CPULowering {
 
     // MARK: Moves
 
-    static func elementStrides(_ shape: [Int]) -> [Int] { CopyStep.strides(shape, elementBytes: 1) }
-
     /// `out[i] = x[offset + i·strides]`, strides in elements.
     private mutating func lowerMove(_ node: Node, strides: [Int], offset: Int = 0) throws {
         let shape = try sizes(node.outputs[0])
         let (x, out) = (slot(reading: node.inputs[0]), slot(writing: node.outputs[0]))
-        let outStrides = Self.elementStrides(shape)
+        let outStrides = Strides.dense(shape)
         emitCopy(
             from: x, to: out, offset: offset, elementBytes: graph[node.inputs[0]].type.element.byteCount,
             shape.indices.map { (shape[$0], strides[$0], outStrides[$0]) })

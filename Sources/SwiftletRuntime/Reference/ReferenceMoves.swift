@@ -201,7 +201,7 @@ extension ReferenceTensor {
     /// Tuples of `depth` indices as the offset, in elements, of what they select in the axes of `shape` from `first` on.
     func starts(in shape: [Int], from first: Int, depth: Int, node: String) throws -> [Int] {
         let numbers: [Int] = try wholeNumbers()
-        let strides = ReferenceTensor.strides(of: shape)
+        let strides = Strides.dense(shape)
         return try (0..<rows).map { row in
             var start = 0
             for axis in 0..<depth {

@@ -51,7 +51,7 @@ struct ReferenceNumbers<Number: ReferenceNumber> {
         let values = try Number.load(x)
         var results = [Number](repeating: initial, count: outputs[0].count)
         // The strides of the result over x's axes: 0 where it is reduced.
-        var kept = ReferenceTensor.strides(of: x.shape.enumerated().map { axes.contains($0.offset) ? 1 : $0.element })
+        var kept = Strides.dense(x.shape.enumerated().map { axes.contains($0.offset) ? 1 : $0.element })
         for axis in axes { kept[axis] = 0 }
         let walk = StridedWalk(x.shape, [x.strides, kept])
         let step = walk.steps[1]

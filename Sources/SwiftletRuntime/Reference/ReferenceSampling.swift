@@ -7,7 +7,7 @@ extension ReferenceStep {
         let (x, grid, output) = (inputs[0], inputs[1], outputs[0])
         if output.count == 0 { return }
         let space = Array(x.shape.dropFirst(2))
-        let strides = ReferenceTensor.strides(of: space)
+        let strides = Strides.dense(space)
         let (plane, places, channels) = (space.reduce(1, *), output.shape.dropFirst(2).reduce(1, *), x.shape[1])
         let (values, coordinates) = (try x.values(), try grid.values())
         var results = [Double](repeating: 0, count: output.count)

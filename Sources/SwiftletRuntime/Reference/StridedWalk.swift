@@ -1,7 +1,6 @@
 // Walking over several tensors at once, each with strides of its own: broadcasting, permuting, slicing and reducing are all this.
 //
-// Axes of length 1 are dropped, and neighbours that every tensor steps through evenly become one axis, so that the innermost loop is as long
-// as it can be: a dense copy is one row.
+// Axes are merged first, so that the innermost loop is as long as it can be: a dense copy is one row.
 
 /// A shape and, for each operand, how many elements it steps along each axis (0 where it is repeated, negative where it is walked backwards).
 struct StridedWalk {
@@ -12,22 +11,11 @@ struct StridedWalk {
     private let strides: [[Int]]
 
     init(_ shape: [Int], _ strides: [[Int]]) {
-        var lengths: [Int] = []
-        var merged = strides.map { _ in [Int]() }
-        for axis in shape.indices where shape[axis] != 1 {
-            let joins = !lengths.isEmpty && strides.indices.allSatisfy { merged[$0][lengths.count - 1] == strides[$0][axis] * shape[axis] }
-            if joins {
-                lengths[lengths.count - 1] *= shape[axis]
-                for operand in strides.indices { merged[operand][lengths.count - 1] = strides[operand][axis] }
-            } else {
-                lengths.append(shape[axis])
-                for operand in strides.indices { merged[operand].append(strides[operand][axis]) }
-            }
-        }
-        count = lengths.last ?? 1
-        steps = merged.map { $0.last ?? 0 }
-        self.shape = Array(lengths.dropLast())
-        self.strides = merged.map { Array($0.dropLast()) }
+        let axes = StridedAxis.merged(shape.indices.map { axis in StridedAxis(size: shape[axis], strides: strides.map { $0[axis] }) })
+        count = axes.last?.size ?? 1
+        steps = axes.last?.strides ?? strides.map { _ in 0 }
+        self.shape = axes.dropLast().map(\.size)
+        self.strides = strides.indices.map { operand in axes.dropLast().map { $0.strides[operand] } }
     }
 
     /// Calls `body` with the offset of every row's first element in each operand, rows in row-major order.
@@ -55,19 +43,8 @@ struct StridedWalk {
 
 extension ReferenceTensor {
     /// Elements to step along each axis of the tensor itself.
-    var strides: [Int] { Self.strides(of: shape) }
-
-    /// Elements to step along each axis of a dense tensor of this shape.
-    static func strides(of shape: [Int]) -> [Int] {
-        var strides = [Int](repeating: 1, count: shape.count)
-        for axis in shape.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * shape[axis + 1] }
-        return strides
-    }
+    var strides: [Int] { Strides.dense(shape) }
 
     /// Elements to step along each axis of `shape`, which this tensor's shape broadcasts to: 0 where it is repeated.
-    func strides(over shape: [Int]) -> [Int] {
-        let own = strides
-        let lead = shape.count - self.shape.count
-        return shape.indices.map { axis in axis < lead || self.shape[axis - lead] == 1 ? 0 : own[axis - lead] }
-    }
+    func strides(over shape: [Int]) -> [Int] { Strides.broadcast(self.shape, to: shape) }
 }

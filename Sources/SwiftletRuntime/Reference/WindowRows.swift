@@ -26,7 +26,7 @@ struct TapRows {
     }
 
     private init(_ window: Window, tap: [Int], places: [Int], elements: [Int]) {
-        let (placeStrides, elementStrides) = (ReferenceTensor.strides(of: places), ReferenceTensor.strides(of: elements))
+        let (placeStrides, elementStrides) = (Strides.dense(places), Strides.dense(elements))
         var lengths: [Int] = []
         var (place, element) = (0, 0)
         for axis in places.indices {
@@ -65,7 +65,7 @@ struct WindowRows {
     private(set) var places: [Covered] = []
 
     init(_ window: Window, places shape: [Int], elements: [Int]) {
-        let strides = ReferenceTensor.strides(of: elements)
+        let strides = Strides.dense(elements)
         let steps = zip(strides, window.dilations).map { $0 * $1 }
         places.reserveCapacity(shape.reduce(1, *))
         for place in 0..<shape.reduce(1, *) {

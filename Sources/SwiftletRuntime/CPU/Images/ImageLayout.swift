@@ -83,7 +83,8 @@ extension CPULowering {
     mutating func emitCopy(from x: SlotID, to out: SlotID, offset: Int = 0, outOffset: Int = 0, elementBytes: Int = 4, _ axes: [(size: Int, stride: Int, outStride: Int)]) {
         // Nothing to copy is still a step: the slots that were asked for belong to it.
         let isEmpty = axes.contains { $0.size == 0 }
-        var simple = CopyStep.simplified(axes.map { .init(size: $0.size, stride: $0.stride * elementBytes, outStride: $0.outStride * elementBytes) })
+        let merged = StridedAxis.merged(axes.map { StridedAxis(size: $0.size, strides: [$0.stride * elementBytes, $0.outStride * elementBytes]) })
+        var simple = merged.map { CopyStep.Axis(size: $0.size, stride: $0.strides[0], outStride: $0.strides[1]) }
         // A short outermost axis leaves threads without work: the next one is cut in two, or it is.
         if simple.isEmpty { simple = [.init(size: 1, stride: 0, outStride: 0)] }
         if simple.count == 1, simple[0].size > 1 {

@@ -65,7 +65,7 @@ struct CopyStep {
         }
     }
 
-    /// A matrix of words whose rows are not contiguous on one side: in squares of 8 × 8, so that the lines of both sides are used while cached.
+    /// A matrix of words whose rows are not contiguous on one side: in squares of 16 × 16, so that the lines of both sides are used while cached.
     private func copyMatrix(_ x: UnsafeRawPointer, _ out: UnsafeMutableRawPointer, _ rows: Axis, _ columns: Axis) {
         let edge = 16
         for row in stride(from: 0, to: rows.size, by: edge) {
@@ -78,27 +78,5 @@ struct CopyStep {
                 }
             }
         }
-    }
-}
-
-extension CopyStep {
-    /// Axes of a copy with the fewest of them: those of length 1 go, neighbours that run on in both tensors become one.
-    static func simplified(_ axes: [Axis]) -> [Axis] {
-        var result: [Axis] = []
-        for axis in axes where axis.size != 1 {
-            if let last = result.last, last.stride == axis.size * axis.stride, last.outStride == axis.size * axis.outStride {
-                result[result.count - 1] = Axis(size: last.size * axis.size, stride: axis.stride, outStride: axis.outStride)
-            } else {
-                result.append(axis)
-            }
-        }
-        return result
-    }
-
-    /// Row-major strides in bytes.
-    static func strides(_ shape: [Int], elementBytes: Int) -> [Int] {
-        var strides = [Int](repeating: elementBytes, count: shape.count)
-        for axis in shape.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * shape[axis + 1] }
-        return strides
     }
 }

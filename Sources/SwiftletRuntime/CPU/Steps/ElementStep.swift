@@ -136,27 +136,11 @@ struct ElementStep {
 }
 
 extension ElementStep {
-    /// The axes of a result with the fewest of them: those of length 1 go, neighbours that run on in all tensors become one.
+    /// The fewest axes of a result.
     /// - shapeA, shapeB: broadcast to `shape`.
     static func axes(of shape: [Int], _ shapeA: [Int], _ shapeB: [Int]) -> [Axis] {
-        func strides(_ own: [Int]) -> [Int] {
-            var (result, stride) = ([Int](repeating: 0, count: shape.count), 1)
-            for (axis, size) in own.enumerated().reversed() {
-                if size != 1 { result[axis + shape.count - own.count] = stride }
-                stride *= size
-            }
-            return result
-        }
-        let (stridesA, stridesB) = (strides(shapeA), strides(shapeB))
-        var result: [Axis] = []
-        for axis in shape.indices where shape[axis] != 1 {
-            let next = Axis(size: shape[axis], strideA: stridesA[axis], strideB: stridesB[axis])
-            if let last = result.last, last.strideA == next.size * next.strideA, last.strideB == next.size * next.strideB {
-                result[result.count - 1] = Axis(size: last.size * next.size, strideA: next.strideA, strideB: next.strideB)
-            } else {
-                result.append(next)
-            }
-        }
-        return result.isEmpty ? [Axis(size: 1, strideA: 0, strideB: 0)] : result
+        let (stridesA, stridesB) = (Strides.broadcast(shapeA, to: shape), Strides.broadcast(shapeB, to: shape))
+        let merged = StridedAxis.merged(shape.indices.map { StridedAxis(size: shape[$0], strides: [stridesA[$0], stridesB[$0]]) })
+        return merged.isEmpty ? [Axis(size: 1, strideA: 0, strideB: 0)] : merged.map { Axis(size: $0.size, strideA: $0.strides[0], strideB: $0.strides[1]) }
     }
 }
