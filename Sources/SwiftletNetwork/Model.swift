@@ -89,9 +89,8 @@ public final class Model: Sendable {
     public func run(_ inputs: [String: ModelValue]) throws -> [String: ModelValue] { try run(inputs) { try $0.run() } }
 
     private func run(_ inputs: [String: ModelValue], _ execute: (BoundGraph) throws -> Void) throws -> [String: ModelValue] {
-        let given = try checked(inputs)
-        var segment = try entry(given.mapValues(ValueSignature.init))
-        var tensors = self.inputs.flatMap { port in given[port.name].map(\.tensors) ?? [] }
+        var segment = try segment(inputs.mapValues(ValueSignature.init))
+        var tensors = self.inputs.flatMap { port in inputs[port.name].map(\.tensors) ?? [] }
         while true {
             tensors = try run(segment, tensors, execute)
             switch segment.ending {
@@ -118,31 +117,9 @@ public final class Model: Sendable {
         return (results, timings)
     }
 
-    /// The one segment a session of the model runs: everything that decides shapes is known.
-    func wholeSegment(_ signatures: [String: ValueSignature], constants: [String: Tensor]) throws -> Segment {
-        for name in Set(signatures.keys).union(constants.keys) where !inputs.contains(where: { $0.name == name }) { throw unknown(name) }
-        for port in inputs where !port.isOptional && signatures[port.name] == nil && constants[port.name] == nil { throw missing(port) }
-        for (name, tensor) in constants { try check(.tensor(tensor), as: name) }
-        for (name, signature) in signatures { try check(signature, as: name) }
-        return try entry(signatures, constants: constants)
-    }
-
     /// Prepares the model for inputs of these types and shapes: packs weights and plans memory. The contents are not looked at unless shapes
     /// inside the model depend on them.
-    public func prepare(_ inputs: [String: Tensor]) throws { _ = try entry(checked(inputs.mapValues { .tensor($0) }).mapValues(ValueSignature.init)) }
-
-    /// The values of the declared inputs, each of its declared type.
-    private func checked(_ inputs: [String: ModelValue]) throws -> [String: ModelValue] {
-        for name in inputs.keys where !self.inputs.contains(where: { $0.name == name }) { throw unknown(name) }
-        for port in self.inputs {
-            guard let value = inputs[port.name] else {
-                if port.isOptional { continue }
-                throw missing(port)
-            }
-            try check(value, as: port.name)
-        }
-        return inputs
-    }
+    public func prepare(_ inputs: [String: Tensor]) throws { _ = try segment(inputs.mapValues { ValueSignature(.tensor($0)) }) }
 
     private func unknown(_ name: String) -> SwiftletError {
         .invalidArgument(name: name, reason: "\(path) has no such input", remedy: "Its inputs are: \(inputs.map(\.name).joined(separator: ", ")).")
@@ -150,13 +127,6 @@ public final class Model: Sendable {
 
     private func missing(_ port: Port) -> SwiftletError {
         .invalidArgument(name: port.name, reason: "the input is missing", remedy: "Give it a value of type \(port.type).")
-    }
-
-    private func check(_ value: ModelValue, as name: String) throws { try check(ValueSignature(value), as: name) }
-
-    private func check(_ signature: ValueSignature, as name: String) throws {
-        guard let port = inputs.first(where: { $0.name == name }), !port.type.accepts(signature) else { return }
-        throw SwiftletError.invalidArgument(name: name, reason: "is \(signature), not \(port.type)", remedy: "Give it a value of that type.")
     }
 
     /// Runs one segment and returns the values that leave it.
@@ -176,9 +146,19 @@ public final class Model: Sendable {
 
     // MARK: Preparing
 
-    /// `constants`: inputs whose values are fixed, as if the file had them.
-    private func entry(_ signatures: [String: ValueSignature], constants: [String: Tensor] = [:]) throws -> Segment {
-        try lock.withLock {
+    /// The segment a run with these inputs begins with; for a session, the only one. `constants`: inputs whose values are fixed, as if the file had them.
+    ///
+    /// Throws `SwiftletError.invalidArgument` naming an input that is missing, unknown or of the wrong type.
+    func segment(_ signatures: [String: ValueSignature], constants: [String: Tensor] = [:]) throws -> Segment {
+        for name in Set(signatures.keys).union(constants.keys) where !inputs.contains(where: { $0.name == name }) { throw unknown(name) }
+        for port in inputs {
+            let given = [signatures[port.name], constants[port.name].map { ValueSignature(.tensor($0)) }].compactMap { $0 }
+            if given.isEmpty, !port.isOptional { throw missing(port) }
+            for signature in given where !port.type.accepts(signature) {
+                throw SwiftletError.invalidArgument(name: port.name, reason: "is \(signature), not \(port.type)", remedy: "Give it a value of that type.")
+            }
+        }
+        return try lock.withLock {
             let key = SegmentKey.types(inputs.map { signatures[$0.name] ?? .absent }, constants: inputs.map { constants[$0.name] })
             return try entries.next.find(key) {
                 try Segment(Importer(file, inputs: signatures, constants: constants, evaluate: Evaluator.evaluate), compile: compile)

@@ -26,7 +26,7 @@ public final class ModelSession {
 
     /// Throws as `Model.session`.
     init(_ model: Model, _ inputs: [String: (type: DType, shape: Shape)], constants: [String: Tensor]) throws {
-        let segment = try model.wholeSegment(inputs.mapValues { .tensor($0.type, $0.shape) }, constants: constants)
+        let segment = try model.segment(inputs.mapValues { .tensor($0.type, $0.shape) }, constants: constants)
         guard case .finished(let results) = segment.ending else {
             throw SwiftletError.unsupported(
                 file: model.path, place: "session", reason: "shapes or branches inside the model depend on what the inputs hold",

@@ -18,14 +18,7 @@ public indirect enum ModelValue: Sendable {
     }
 
     /// In words.
-    var kind: String {
-        switch self {
-        case .tensor(let tensor): "\(tensor)"
-        case .strings(let strings): "strings \(strings.shape)"
-        case .sequence(let elements): "a sequence of \(elements.count)"
-        case .absent: "an empty optional"
-        }
-    }
+    var kind: String { ValueSignature(self).description }
 }
 
 /// All of a value that an import depends on: types and shapes, and the elements where they are texts.
