@@ -45,7 +45,7 @@ struct RunCommand: AsyncParsableCommand {
         var results: [String: ModelValue] = [:]
         let preparing = try clock.measure { results = try model.run(inputs) }
         var times: [Double] = []
-        for _ in 1..<max(repeats, 1) + (repeats > 1 ? 1 : 0) {
+        for _ in 0..<(repeats > 1 ? repeats : 0) {
             try Task.checkCancellation()
             times.append(try clock.measure { results = try model.run(inputs) } / .milliseconds(1))
         }
