@@ -58,7 +58,7 @@ extension Importer {
     /// The innermost graph is done. Returns the outputs when it was the main one.
     mutating func leave() throws -> [Imported]? {
         let frame = frames[frames.count - 1]
-        let outputs = try frame.outputs(captured)
+        let outputs = try outputs()
         switch frame.purpose {
         case .main: return outputs
         case .call(let names):
@@ -67,15 +67,6 @@ extension Importer {
         case .loop(let progress): try endRound(progress, outputs)
         case .scan(let progress): try endRound(progress, outputs)
         case .map(let progress): try endRound(progress, outputs)
-        }
-        return nil
-    }
-
-    /// What a name stands for in the frames below the innermost.
-    private func captured(_ name: String) -> Imported? {
-        for frame in frames.dropLast().reversed() {
-            if let value = frame.values[name] { return value }
-            if !frame.seesOuter { return nil }
         }
         return nil
     }
@@ -100,7 +91,7 @@ extension Importer {
         try call.require(body.outputs.count >= carried.count + 1, "the body gives \(body.outputs.count) outputs, too few for \(carried.count) carried values")
         let scans = body.outputs.count - 1 - carried.count
         let progress = LoopProgress(
-            outputs: call.node.outputs, carriedCount: carried.count, limit: limit, collected: [[Imported]](repeating: [], count: scans))
+            rounds: Rounds(outputs: call.node.outputs, collecting: scans), carriedCount: carried.count, limit: limit)
         try push(subgraph(body, [:], .loop(progress)))
         try beginRound(progress, carried, goesOn: goesOn != 0)
     }
@@ -108,16 +99,16 @@ extension Importer {
     /// Starts a round of the loop in the innermost frame, or ends it.
     private mutating func beginRound(_ progress: LoopProgress, _ carried: [Imported], goesOn: Bool) throws {
         let top = frames.count - 1
-        guard goesOn, progress.limit.map({ progress.round < $0 }) ?? true else {
+        guard goesOn, progress.limit.map({ progress.rounds.done < $0 }) ?? true else {
             let body = frames[top].graph
-            let scans = try progress.collected.enumerated().map { index, pieces in
+            let scans = try progress.rounds.collected.enumerated().map { index, pieces in
                 try stacked(pieces, of: body.outputs[1 + progress.carriedCount + index], axis: 0)
             }
-            return finish(carried + scans, progress.outputs)
+            return finish(carried + scans, progress.rounds.outputs)
         }
         restart(.loop(progress))
         let inputs = frames[top].graph.inputs.map(\.name)
-        let round = try constant([progress.round], shape: [])
+        let round = try constant([progress.rounds.done], shape: [])
         bind([.tensor(round), .tensor(try constant([1], shape: [], .bool))] + carried, to: inputs, at: top)
     }
 
@@ -127,8 +118,7 @@ extension Importer {
         }
         let goesOn = try integers(condition).first ?? 0
         var progress = progress
-        progress.round += 1
-        for index in progress.collected.indices { progress.collected[index].append(outputs[1 + progress.carriedCount + index]) }
+        progress.rounds.add(outputs[(1 + progress.carriedCount)...])
         try beginRound(progress, Array(outputs[1..<1 + progress.carriedCount]), goesOn: goesOn != 0)
     }
 
@@ -206,10 +196,9 @@ extension Importer {
         let lengths = zip(axes, sequences).map { shape($1)[$0] }
         try call.require(Set(lengths).count == 1, "the sequences have the lengths \(lengths)")
         let progress = ScanProgress(
-            outputs: call.node.outputs, stateCount: stateCount, inputs: sequences.map { .tensor($0) }, inputAxes: axes,
+            rounds: Rounds(outputs: call.node.outputs, inputs: sequences.map { .tensor($0) }, collecting: outputCount), stateCount: stateCount, inputAxes: axes,
             inputReversed: try list("scan_input_directions", scanCount).map { $0 != 0 }, outputAxes: try list("scan_output_axes", outputCount),
-            outputReversed: try list("scan_output_directions", outputCount).map { $0 != 0 }, rounds: lengths[0],
-            collected: [[Imported]](repeating: [], count: outputCount))
+            outputReversed: try list("scan_output_directions", outputCount).map { $0 != 0 }, count: lengths[0])
         let states = try (0..<stateCount).map { Imported.tensor(try call.tensor($0)) }
         try push(subgraph(body, [:], .scan(progress)))
         try beginRound(progress, states)
@@ -217,21 +206,21 @@ extension Importer {
 
     private mutating func beginRound(_ progress: ScanProgress, _ states: [Imported]) throws {
         let top = frames.count - 1
-        guard progress.round < progress.rounds else {
+        guard progress.rounds.done < progress.count else {
             let body = frames[top].graph
-            let scans = try progress.collected.enumerated().map { index, pieces in
+            let scans = try progress.rounds.collected.enumerated().map { index, pieces in
                 try stacked(
                     progress.outputReversed[index] ? pieces.reversed() : pieces, of: body.outputs[progress.stateCount + index],
                     axis: progress.outputAxes[index])
             }
-            return finish(states + scans, progress.outputs)
+            return finish(states + scans, progress.rounds.outputs)
         }
         restart(.scan(progress))
         var elements: [Imported] = []
-        for (index, input) in progress.inputs.enumerated() {
+        for (index, input) in progress.rounds.inputs.enumerated() {
             guard case .tensor(let id) = input else { continue }
             let axis = progress.inputAxes[index]
-            let place = progress.inputReversed[index] ? progress.rounds - 1 - progress.round : progress.round
+            let place = progress.inputReversed[index] ? progress.count - 1 - progress.rounds.done : progress.rounds.done
             let part = try slice(id, axis: axis, place..<place + 1, "scan")
             var shape = shape(part)
             shape.remove(at: axis)
@@ -242,8 +231,7 @@ extension Importer {
 
     private mutating func endRound(_ progress: ScanProgress, _ outputs: [Imported]) throws {
         var progress = progress
-        progress.round += 1
-        for index in progress.collected.indices { progress.collected[index].append(outputs[progress.stateCount + index]) }
+        progress.rounds.add(outputs[progress.stateCount...])
         try beginRound(progress, Array(outputs[..<progress.stateCount]))
     }
 
@@ -259,23 +247,22 @@ extension Importer {
         for case .sequence(let elements) in inputs { try call.require(elements.count == first.count, "the sequences have different lengths") }
         try call.require(body.inputs.count == inputs.count, "the body does not suit the inputs")
         let progress = MapProgress(
-            outputs: call.node.outputs, inputs: inputs, rounds: first.count, collected: [[Imported]](repeating: [], count: body.outputs.count))
+            rounds: Rounds(outputs: call.node.outputs, inputs: inputs, collecting: body.outputs.count), count: first.count)
         try push(subgraph(body, [:], .map(progress)))
         beginRound(progress)
     }
 
     private mutating func beginRound(_ progress: MapProgress) {
         let top = frames.count - 1
-        guard progress.round < progress.rounds else { return finish(progress.collected.map { .sequence($0) }, progress.outputs) }
+        guard progress.rounds.done < progress.count else { return finish(progress.rounds.collected.map { .sequence($0) }, progress.rounds.outputs) }
         restart(.map(progress))
-        let values = progress.inputs.map { input in if case .sequence(let elements) = input { elements[progress.round] } else { input } }
+        let values = progress.rounds.inputs.map { input in if case .sequence(let elements) = input { elements[progress.rounds.done] } else { input } }
         bind(values, to: frames[top].graph.inputs.map(\.name), at: top)
     }
 
     private mutating func endRound(_ progress: MapProgress, _ outputs: [Imported]) throws {
         var progress = progress
-        progress.round += 1
-        for (index, output) in outputs.enumerated() { progress.collected[index].append(output) }
+        progress.rounds.add(outputs)
         beginRound(progress)
     }
 }

@@ -36,24 +36,13 @@ struct Frame: Sendable {
         self.attributes = attributes
     }
 
-    /// What the graph's outputs stand for, once all nodes are done. `below` looks a name up in the enclosing frames.
-    func outputs(_ below: (String) -> Imported?) throws -> [Imported] {
-        try graph.outputs.map { output in
-            guard let value = values[output.name] ?? (seesOuter ? below(output.name) : nil) else {
-                throw SwiftletError.invalidArgument(
-                    name: output.name, reason: "the output of '\(graph.name)' has no value", remedy: "Give every input of the model a value.")
-            }
-            return value
-        }
-    }
-
     /// Everything that is held besides the names.
     var held: [Imported] {
         switch purpose {
         case .main, .call: []
-        case .loop(let progress): progress.collected.flatMap { $0 }
-        case .scan(let progress): progress.inputs + progress.collected.flatMap { $0 }
-        case .map(let progress): progress.inputs + progress.collected.flatMap { $0 }
+        case .loop(let progress): progress.rounds.held
+        case .scan(let progress): progress.rounds.held
+        case .map(let progress): progress.rounds.held
         }
     }
 
@@ -80,55 +69,76 @@ struct Frame: Sendable {
         switch purpose {
         case .main, .call: break
         case .loop(var progress):
-            progress.collected = try progress.collected.map { try $0.map { try $0.mapped(transform) } }
+            progress.rounds = try progress.rounds.moved(transform)
             frame.purpose = .loop(progress)
         case .scan(var progress):
-            progress.inputs = try progress.inputs.map { try $0.mapped(transform) }
-            progress.collected = try progress.collected.map { try $0.map { try $0.mapped(transform) } }
+            progress.rounds = try progress.rounds.moved(transform)
             frame.purpose = .scan(progress)
         case .map(var progress):
-            progress.inputs = try progress.inputs.map { try $0.mapped(transform) }
-            progress.collected = try progress.collected.map { try $0.map { try $0.mapped(transform) } }
+            progress.rounds = try progress.rounds.moved(transform)
             frame.purpose = .map(progress)
         }
         return frame
     }
 }
 
+/// What everything that is unrolled round by round holds.
+struct Rounds: Sendable {
+    /// The names of the results.
+    let outputs: [String]
+    /// What rounds take their operands from, besides the values that go from round to round.
+    var inputs: [Imported] = []
+    /// Rounds done.
+    var done = 0
+    /// By result that is put together of all rounds: what each made.
+    private(set) var collected: [[Imported]]
+
+    init(outputs: [String], inputs: [Imported] = [], collecting count: Int) {
+        self.outputs = outputs
+        self.inputs = inputs
+        collected = [[Imported]](repeating: [], count: count)
+    }
+
+    /// Ends a round that made `results`.
+    mutating func add(_ results: some Sequence<Imported>) {
+        done += 1
+        for (index, result) in zip(collected.indices, results) { collected[index].append(result) }
+    }
+
+    var held: [Imported] { inputs + collected.flatMap { $0 } }
+
+    /// The same with its values moved to another graph.
+    func moved(_ transform: (ValueID) throws -> ValueID) rethrows -> Rounds {
+        var rounds = self
+        rounds.inputs = try inputs.map { try $0.mapped(transform) }
+        rounds.collected = try collected.map { try $0.map { try $0.mapped(transform) } }
+        return rounds
+    }
+}
+
 /// A loop that is being unrolled.
 struct LoopProgress: Sendable {
-    let outputs: [String]
+    var rounds: Rounds
     /// Values that go from round to round.
     let carriedCount: Int
     /// The most rounds; nil for no limit.
     let limit: Int?
-    /// Rounds done.
-    var round = 0
-    /// By scan output: what each round made.
-    var collected: [[Imported]]
 }
 
-/// A Scan that is being unrolled.
+/// A Scan that is being unrolled. The inputs of its rounds are the sequences to scan.
 struct ScanProgress: Sendable {
-    let outputs: [String]
+    var rounds: Rounds
     let stateCount: Int
-    /// The sequences to scan, and along which axis, and whether backwards.
-    var inputs: [Imported]
+    /// Along which axis each sequence is scanned, and whether backwards.
     let inputAxes: [Int]
     let inputReversed: [Bool]
     let outputAxes: [Int]
     let outputReversed: [Bool]
-    let rounds: Int
-    var round = 0
-    var collected: [[Imported]]
+    let count: Int
 }
 
-/// A SequenceMap that is being unrolled.
+/// A SequenceMap that is being unrolled. The inputs of its rounds are the operands: sequences give an element a round, others are the same each round.
 struct MapProgress: Sendable {
-    let outputs: [String]
-    /// The operands: sequences give an element a round, others are the same each round.
-    var inputs: [Imported]
-    let rounds: Int
-    var round = 0
-    var collected: [[Imported]]
+    var rounds: Rounds
+    let count: Int
 }

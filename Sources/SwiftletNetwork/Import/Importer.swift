@@ -117,17 +117,33 @@ struct Importer: Sendable {
         for (name, result) in zip(names, results) where !name.isEmpty { frames[frame].values[name] = result }
     }
 
-    /// What a name stands for: in its own graph, or in the ones around it. Nil for an input that is left out.
+    /// What a node's input stands for. Nil for one that is left out.
     private func lookUp(_ name: String, _ node: ONNXNode) throws -> Imported? {
         if name.isEmpty { return nil }
-        for frame in frames.reversed() {
-            if let value = frame.values[name] { return value }
-            // An input of a function that its caller leaves out is left out inside, too.
-            if case .call = frame.purpose, !frame.seesOuter, frame.graph.inputs.contains(where: { $0.name == name }) { return nil }
-            if !frame.seesOuter { break }
-        }
+        if let value = value(of: name) { return value }
+        // An input of a function that its caller leaves out is left out inside, too.
+        if let scope = frames.last(where: { !$0.seesOuter }), case .call = scope.purpose, scope.graph.inputs.contains(where: { $0.name == name }) { return nil }
         throw SwiftletError.invalidArgument(
             name: name, reason: "the node \(node.label) reads it, and it has no value", remedy: "Give every input of the model a value.")
+    }
+
+    /// What a name stands for: in the innermost graph, or in the ones around it.
+    private func value(of name: String) -> Imported? {
+        for frame in frames.reversed() {
+            if let value = frame.values[name] { return value }
+            if !frame.seesOuter { return nil }
+        }
+        return nil
+    }
+
+    /// What the outputs of the innermost graph stand for, once all its nodes are done.
+    func outputs() throws -> [Imported] {
+        let graph = frames[frames.count - 1].graph
+        return try graph.outputs.map { output in
+            if let value = value(of: output.name) { return value }
+            throw SwiftletError.invalidArgument(
+                name: output.name, reason: "the output of '\(graph.name)' has no value", remedy: "Give every input of the model a value.")
+        }
     }
 
     /// The node with references to a function's attributes replaced by what the caller gave.
