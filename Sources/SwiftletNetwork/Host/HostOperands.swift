@@ -4,7 +4,7 @@ import SwiftletFormats
 import SwiftletGraph
 
 /// The operands of a host operation, and the node they belong to, for errors.
-struct HostOperands: Sendable {
+struct HostOperands: Sendable, OperatorChecks {
     /// The node as errors call it.
     let node: String
     /// `.absent` for operands that are left out.
@@ -34,17 +34,6 @@ struct HostOperands: Sendable {
     /// Data breaks a rule of the operator.
     func invalid(_ reason: String) -> SwiftletError {
         .invalidArgument(name: node, reason: reason, remedy: "Give the model other data, or export it again.")
-    }
-
-    func require(_ condition: Bool, _ reason: @autoclosure () -> String) throws {
-        if !condition { throw invalid(reason()) }
-    }
-
-    /// An axis counted from the front, of a tensor of `rank` axes.
-    func axis(_ axis: Int, rank: Int) throws -> Int {
-        let front = axis < 0 ? axis + rank : axis
-        try require((0..<rank).contains(front), "there is no axis \(axis) among \(rank)")
-        return front
     }
 }
 

@@ -60,7 +60,7 @@ struct NGramVectorizer: Sendable {
         case .strings(let strings): items = strings.values.map { .word(Array($0.utf8)) }
         case .tensor(let tensor):
             try operands.require(tensor.type == .i32 || tensor.type == .i64, "\(tensor) holds neither texts nor integers")
-            items = tensor.wholeNumbers().map(Item.number)
+            items = try tensor.wholeNumbers().map(Item.number)
         case .sequence, .absent: items = []
         }
         try operands.require(shape.rank == 1 || shape.rank == 2, "\(shape) is no row or batch of rows")

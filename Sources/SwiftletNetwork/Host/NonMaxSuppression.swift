@@ -48,7 +48,7 @@ struct NonMaxSuppression {
             try operands.require(tensor.elementCount == 1, "the input \(index) is \(tensor), not one number")
             return try read(tensor).first
         }
-        most = try first(2) { $0.wholeNumbers() } ?? 0
+        most = try first(2) { try $0.wholeNumbers() } ?? 0
         overlapThreshold = try first(3) { try $0.floats() } ?? 0
         scoreThreshold = try first(4) { try $0.floats() }
         let numbers = try boxes.floats()

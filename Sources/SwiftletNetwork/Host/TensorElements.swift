@@ -2,37 +2,47 @@
 import CKernels
 import SwiftletGraph
 
-extension Tensor {
-    /// All elements of a tensor of integers or bools; u64 above `Int.max` wraps.
-    func wholeNumbers() -> [Int] {
+extension DType {
+    /// The elements of integers or bools in `bytes`, which are at any address; u64 above `Int.max` wraps. Nil for floats.
+    func wholeNumbers(in bytes: UnsafeRawBufferPointer) -> [Int]? {
         func read<Element: FixedWidthInteger & BitwiseCopyable>(_ element: Element.Type) -> [Int] {
-            withBytes { $0.bindMemory(to: element).map { Int(truncatingIfNeeded: $0) } }
+            stride(from: 0, to: bytes.count, by: MemoryLayout<Element>.size).map {
+                Int(truncatingIfNeeded: bytes.loadUnaligned(fromByteOffset: $0, as: element))
+            }
         }
-        switch type {
-        case .i64: return read(Int64.self)
-        case .u64: return read(UInt64.self)
-        case .i32: return read(Int32.self)
-        case .u32: return read(UInt32.self)
-        case .i16: return read(Int16.self)
-        case .u16: return read(UInt16.self)
-        case .i8, .i4, .i2: return read(Int8.self)
-        case .u8, .u4, .u2: return read(UInt8.self)
-        case .bool: return withBytes { $0.map { $0 == 0 ? 0 : 1 } }
-        case .f64, .f32, .f16, .bf16, .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: return []
+        return switch self {
+        case .i64: read(Int64.self)
+        case .u64: read(UInt64.self)
+        case .i32: read(Int32.self)
+        case .u32: read(UInt32.self)
+        case .i16: read(Int16.self)
+        case .u16: read(UInt16.self)
+        case .i8, .i4, .i2: read(Int8.self)
+        case .u8, .u4, .u2: read(UInt8.self)
+        case .bool: bytes.map { $0 == 0 ? 0 : 1 }
+        case .f64, .f32, .f16, .bf16, .f8e4m3fn, .f8e4m3fnuz, .f8e5m2, .f8e5m2fnuz, .f8e8m0, .f4e2m1: nil
         }
+    }
+}
+
+extension Tensor {
+    /// All elements of a tensor of integers or bools; u64 above `Int.max` wraps. Throws `SwiftletError.invalidArgument` for floats.
+    func wholeNumbers() throws -> [Int] {
+        if let numbers = withBytes({ type.wholeNumbers(in: $0) }) { return numbers }
+        throw SwiftletError.invalidArgument(name: "\(self)", reason: "holds no whole numbers", remedy: "Give the model integers there.")
     }
 
     /// All elements of a tensor of floats, or of integers of up to 32 bits, none rounded.
     func doubles() throws -> [Double] { type == .f64 ? try elements(as: Double.self) : try floats().map(Double.init) }
 
     /// Which elements are not zero. A NaN is not.
-    func nonZeros() throws -> [Bool] { type.isFloat ? try doubles().map { $0 != 0 } : wholeNumbers().map { $0 != 0 } }
+    func nonZeros() throws -> [Bool] { type.isFloat ? try doubles().map { $0 != 0 } : try wholeNumbers().map { $0 != 0 } }
 
     /// A number for each element, in the order of the elements. Equal elements have equal numbers: both zeros one, all NaNs one, the largest.
     func orderedKeys() throws -> [UInt64] {
         guard type.isFloat else {
             // With the sign bit turned over, negative numbers come first.
-            return wholeNumbers().map { type == .u64 ? UInt64(bitPattern: Int64($0)) : UInt64(bitPattern: Int64($0)) ^ 1 << 63 }
+            return try wholeNumbers().map { type == .u64 ? UInt64(bitPattern: Int64($0)) : UInt64(bitPattern: Int64($0)) ^ 1 << 63 }
         }
         return try doubles().map { number in
             if number.isNaN { return .max }

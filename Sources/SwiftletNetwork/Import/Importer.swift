@@ -238,10 +238,10 @@ struct Importer: Sendable {
     /// The elements of a tensor of integers or bools.
     func integers(_ id: ValueID) throws -> [Int] {
         let weight = try contents(id)
-        guard let type = weight.elementType, !type.isFloat else {
+        guard let numbers = weight.store.withBytes({ weight.elementType?.wholeNumbers(in: $0) }) else {
             throw SwiftletError.invalidGraph(node: graph[id].name, reason: "holds \(graph[id].type), not integers", remedy: "Export the model again.")
         }
-        return weight.integers(type)
+        return numbers
     }
 
     /// The elements of a tensor of floats of up to 32 bits, or of anything that converts to them.
@@ -260,23 +260,4 @@ struct Importer: Sendable {
 extension Weight {
     /// The type of dense elements.
     var elementType: DType? { if case .dense(let type) = format { type } else { nil } }
-
-    /// Elements of a type that is no float.
-    fileprivate func integers(_ type: DType) -> [Int] {
-        func read<Element: FixedWidthInteger & BitwiseCopyable>(_ element: Element.Type) -> [Int] {
-            store.withBytes { bytes in
-                (0..<shape.elementCount).map { Int(truncatingIfNeeded: bytes.loadUnaligned(fromByteOffset: $0 * MemoryLayout<Element>.size, as: element)) }
-            }
-        }
-        switch type {
-        case .i64: return read(Int64.self)
-        case .u64: return read(UInt64.self)
-        case .i32: return read(Int32.self)
-        case .u32: return read(UInt32.self)
-        case .i16: return read(Int16.self)
-        case .u16: return read(UInt16.self)
-        case .i8, .i4, .i2: return read(Int8.self)
-        default: return read(UInt8.self)
-        }
-    }
 }

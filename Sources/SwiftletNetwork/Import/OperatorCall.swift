@@ -3,7 +3,7 @@ import SwiftletFormats
 import SwiftletGraph
 
 /// A node, the version of its operator set, and what its inputs stand for.
-struct OperatorCall: Sendable {
+struct OperatorCall: Sendable, OperatorChecks {
     let node: ONNXNode
     let version: Int
     /// Nil for inputs that are left out.
@@ -46,17 +46,6 @@ struct OperatorCall: Sendable {
     /// The node is right, but asks for what this version does not do.
     func unsupported(_ reason: String) -> SwiftletError {
         .unsupported(file: file, place: node.label, reason: reason, remedy: "Export the model in another way.")
-    }
-
-    func require(_ condition: Bool, _ reason: @autoclosure () -> String) throws {
-        if !condition { throw invalid(reason()) }
-    }
-
-    /// An axis counted from the front, of a tensor of `rank` axes.
-    func axis(_ axis: Int, rank: Int) throws -> Int {
-        let front = axis < 0 ? axis + rank : axis
-        try require((0..<rank).contains(front), "there is no axis \(axis) among \(rank)")
-        return front
     }
 
     func axes(_ axes: [Int], rank: Int) throws -> [Int] {

@@ -43,7 +43,7 @@ extension Importer {
         guard let x = operands.value(0), let shape = x.shape else { throw operands.invalid("lacks the tensor to pick from") }
         let condition = try operands.tensor(1)
         try operands.require(condition.type == .bool && condition.shape.rank == 1, "the condition is \(condition), not a row of bools")
-        let flags = condition.wholeNumbers()
+        let flags = try condition.wholeNumbers()
         let (source, front) = try axis.map { (x, try operands.axis($0, rank: shape.rank)) } ?? (x.reshaped(to: [shape.elementCount]), 0)
         let size = axis == nil ? shape.elementCount : shape[front]
         try operands.require(flags.count <= size, "the condition has \(flags.count) elements for \(size) parts")
