@@ -75,7 +75,7 @@ extension CPULowering {
     }
 
     /// Elements that broadcast.
-    mutating func lowerElements(_ op: Op, _ node: Node, _ vector: VectorKernels) throws {
+    mutating func lowerElements(_ function: ElementStep.Function, _ node: Node, _ vector: VectorKernels) throws {
         for input in node.inputs { keep(input) }
         let operands = node.inputs.map { slot(reading: $0) }
         let shape = try sizes(node.outputs[0])
@@ -83,11 +83,11 @@ extension CPULowering {
         let out = slot(writing: node.outputs[0], inPlace: sameShape)
         let axes = try ElementStep.axes(of: shape, sizes(node.inputs[0]), sizes(node.inputs[node.inputs.count - 1]))
         let pairs = axes[axes.count - 1].strideA == 1 && axes[axes.count - 1].strideB == 1
-        let function = elementFunction(op, pairs: pairs, vector)
+        let kernel = fastest(function, pairs: pairs, vector)
         emit { binder in
             .elements(
                 ElementStep(
-                    function: function, a: binder.floats(operands[0]), b: binder.floats(operands[operands.count - 1]), out: binder.floats(out),
+                    function: kernel, a: binder.floats(operands[0]), b: binder.floats(operands[operands.count - 1]), out: binder.floats(out),
                     axes: try binder.store(axes), axisCount: axes.count))
         }
     }

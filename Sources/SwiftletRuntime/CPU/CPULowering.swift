@@ -26,7 +26,7 @@ struct CPULowering {
     /// Where values lie channels last, by the value itself. One that also has a plain slot lies in both ways.
     var imageSlots: [ValueID: SlotID] = [:]
     /// The step that makes an image, the value it makes, and its place, as long as something may ride on it.
-    var lastWindow: (window: LoweredWindow, value: ValueID, step: Int)?
+    var lastWindow: (open: OpenWindow, value: ValueID, step: Int)?
     /// Norms that linear steps of few rows do for themselves, by the value they make.
     private var privateNorms: [ValueID: PrivateNorm] = [:]
 

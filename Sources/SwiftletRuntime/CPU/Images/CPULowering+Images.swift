@@ -13,8 +13,10 @@ extension CPULowering {
             guard node.inputs.contains(where: liesAsImage), imageSize(node.outputs[0]) != nil else { return false }
             lowerImageConcat(node)
         case .tensor(.reduce(.mean, let axes, keepsAxes: true)):
-            guard liesAsImage(node.inputs[0]), let size = imageSize(node.inputs[0]), axes == Array(2..<graph[node.inputs[0]].type.shape.count) else { return false }
-            try lowerGlobalAverage(node, size)
+            guard liesAsImage(node.inputs[0]) else { return false }
+            let shape = try sizes(node.inputs[0])
+            guard axes == Array(2..<shape.count) else { return false }
+            try lower(Pool(kind: .average(countsPadding: false), window: Window(kernel: Array(shape.dropFirst(2)))), node)
         case .tensor(.transpose([0, 2, 3, 1])):
             guard let image = imageSlots[node.inputs[0]], !partition.outputs.contains(root(node.outputs[0])) else { return false }
             // The result is what lies there already.
@@ -48,71 +50,55 @@ extension CPULowering {
         }
     }
 
-    /// What one call of a window kernel is made of, before addresses are known. A class, so that what follows can still ride on the step.
-    final class LoweredWindow {
-        var kernel: WindowStep.Kernel
-        var shape: ck_conv_shape
-        var images, groups: Int
-        var x, out: SlotID
-        /// Channels of the whole images, and elements of one.
-        var inputChannels, inputElements, outputChannels, outputElements: Int
+    /// What one call of a window kernel is made of, before addresses are known.
+    struct LoweredWindow {
+        let kernel: WindowStep.Kernel
+        let shape: ck_conv_shape
+        var groups = 1
+        let x, out: SlotID
+        /// The whole images.
+        let input, output: ImageSize
         var panels: UnsafePointer<Float>?
         var groupPanels = 0
         var epilogue = ck_conv_epilogue()
         var residual: SlotID?
         var factor: SlotID?
         var countsPadding = false
-        var cut: WindowCut
+        let cut: WindowCut
+    }
 
-        init(
-            kernel: WindowStep.Kernel, shape: ck_conv_shape, images: Int, groups: Int, x: SlotID, out: SlotID, inputChannels: Int, inputElements: Int,
-            outputChannels: Int, outputElements: Int, panels: UnsafePointer<Float>? = nil, groupPanels: Int = 0,
-            epilogue: ck_conv_epilogue = ck_conv_epilogue(), residual: SlotID? = nil, factor: SlotID? = nil, countsPadding: Bool = false, cut: WindowCut
-        ) {
-            self.kernel = kernel
-            self.shape = shape
-            self.images = images
-            self.groups = groups
-            self.x = x
-            self.out = out
-            self.inputChannels = inputChannels
-            self.inputElements = inputElements
-            self.outputChannels = outputChannels
-            self.outputElements = outputElements
-            self.panels = panels
-            self.groupPanels = groupPanels
-            self.epilogue = epilogue
-            self.residual = residual
-            self.factor = factor
-            self.countsPadding = countsPadding
-            self.cut = cut
-        }
+    /// A window step that what follows can still ride on.
+    final class OpenWindow {
+        var window: LoweredWindow
+        init(_ window: LoweredWindow) { self.window = window }
     }
 
     /// `result`: the value that the step makes, when what follows may ride on it.
     private mutating func emit(_ window: LoweredWindow, result: ValueID? = nil) {
-        lastWindow = result.map { (window, $0, steps.count) }
+        let open = OpenWindow(window)
+        lastWindow = result.map { (open, $0, steps.count) }
         let scratchBytes = window.kernel.scratchBytes
         emit(scratchBytes: { _ in scratchBytes }) { binder in
+            let window = open.window
             var args = ck_conv_args()
             args.shape = window.shape
             args.input = UnsafePointer(binder.floats(window.x))
-            args.input_pixel_stride = Int64(window.inputChannels)
+            args.input_pixel_stride = Int64(window.input.channels)
             args.panels = window.panels
             args.output = binder.floats(window.out)
-            args.output_pixel_stride = Int64(window.outputChannels)
+            args.output_pixel_stride = Int64(window.output.channels)
             args.epilogue = window.epilogue
             if let residual = window.residual {
                 args.epilogue.residual = UnsafePointer(binder.floats(residual))
-                args.epilogue.residual_pixel_stride = Int64(window.outputChannels)
+                args.epilogue.residual_pixel_stride = Int64(window.output.channels)
             }
             if let factor = window.factor { args.epilogue.factor = UnsafePointer(binder.floats(factor)) }
             args.average_counts_padding = window.countsPadding
             return .window(
                 WindowStep(
-                    kernel: window.kernel, args: try binder.store([args]), images: window.images, groups: window.groups,
-                    inputStride: window.inputElements, outputStride: window.outputElements, residualStride: window.outputElements,
-                    factorStride: window.factor == nil ? 0 : window.outputChannels, groupInputs: Int(window.shape.input_channels),
+                    kernel: window.kernel, args: try binder.store([args]), images: window.input.count, groups: window.groups,
+                    inputStride: window.input.elements, outputStride: window.output.elements, residualStride: window.output.elements,
+                    factorStride: window.factor == nil ? 0 : window.output.channels, groupInputs: Int(window.shape.input_channels),
                     groupOutputs: Int(window.shape.output_channels), groupPanels: window.groupPanels, cut: window.cut))
         }
     }
@@ -188,6 +174,17 @@ extension CPULowering {
         return panels.assumingMemoryBound(to: Float.self)
     }
 
+    /// What rides on a convolution from the start.
+    private mutating func epilogue(bias: [Float]?, _ function: Unary?, _ node: Node) throws -> ck_conv_epilogue {
+        var epilogue = ck_conv_epilogue()
+        if let bias { epilogue.bias = try vector(bias) }
+        if let function {
+            guard let (kind, alpha, beta) = Self.activation(function) else { throw noKernel(node) }
+            (epilogue.activation, epilogue.alpha, epilogue.beta) = (kind, alpha, beta)
+        }
+        return epilogue
+    }
+
     private mutating func lower(_ convolution: Convolution, _ node: Node) throws {
         guard let input = imageSize(node.inputs[0]), let output = imageSize(node.outputs[0]) else { throw noKernel(node) }
         let set = try convolutionKernels()
@@ -204,28 +201,22 @@ extension CPULowering {
             isDepthwise
             ? try pack(node.inputs[1], outputs: output.channels, inputs: 1, taps: taps, groups: 1)
             : try pack(node.inputs[1], outputs: outputs, inputs: inputs, taps: taps, groups: convolution.groups, winograd: winograd != nil)
-        var epilogue = ck_conv_epilogue()
-        if convolution.hasBias { epilogue.bias = try vector(floats(node.inputs[2])) }
-        if let function = convolution.activation {
-            guard let (kind, alpha, beta) = Self.activation(function) else { throw noKernel(node) }
-            (epilogue.activation, epilogue.alpha, epilogue.beta) = (kind, alpha, beta)
-        }
+        var epilogue = try epilogue(bias: convolution.hasBias ? floats(node.inputs[2]) : nil, convolution.activation, node)
         epilogue.residual_first = convolution.addsResidualFirst
         let x = slot(readingImage: node.inputs[0])
         let residual = residualValue.map { slot(readingImage: $0) }
         let out = slot(writingImage: node.outputs[0])
-        let panelCount = (channels + Int(CK_CONV_PANEL) - 1) / Int(CK_CONV_PANEL)
         let tile = Int(CK_WINOGRAD_TILE)
         let tiles = (output.height + tile - 1) / tile * ((output.width + tile - 1) / tile)
         emit(
             LoweredWindow(
                 kernel: try winograd.map { .winograd($0, scratchBytes: ck_winograd_scratch_bytes(Int64(channels), Int64(inputs))) }
                     ?? .plain(required(isDepthwise ? set.depthwise : set.dense)),
-                shape: geometry, images: input.count, groups: isDepthwise ? 1 : convolution.groups, x: x, out: out, inputChannels: input.channels,
-                inputElements: input.elements, outputChannels: output.channels, outputElements: output.elements, panels: panels,
+                shape: geometry, groups: isDepthwise ? 1 : convolution.groups, x: x, out: out, input: input, output: output, panels: panels,
                 groupPanels: groupPanels, epilogue: epilogue, residual: residual,
                 cut: WindowCut(
-                    pixels: winograd == nil ? output.pixels : tiles, panels: panelCount, pixelTile: Int(isDepthwise || winograd != nil ? 1 : set.pixel_tile), panelTile: Int(isDepthwise ? 1 : set.panel_tile),
+                    pixels: winograd == nil ? output.pixels : tiles, channels: channels,
+                    pixelTile: Int(isDepthwise || winograd != nil ? 1 : set.pixel_tile), panelTile: Int(isDepthwise ? 1 : set.panel_tile),
                     // Depthwise sums reuse little: a product is worth several of a dense one.
                     multiplyAccumulates: output.pixels * channels * taps * (isDepthwise ? 4 : inputs), threads: pool.threadCount)),
             result: node.outputs[0])
@@ -242,28 +233,19 @@ extension CPULowering {
         let features = output.channels
         let products = taps * features
         let panels = try packTransposed(node.inputs[1], inputs: input.channels, features: features, taps: taps)
-        var epilogue = ck_conv_epilogue()
-        if convolution.hasBias {
-            let bias = try floats(node.inputs[2])
-            epilogue.bias = try vector((0..<taps).flatMap { _ in bias })
-        }
-        if let function = convolution.activation {
-            guard let (kind, alpha, beta) = Self.activation(function) else { throw noKernel(node) }
-            (epilogue.activation, epilogue.alpha, epilogue.beta) = (kind, alpha, beta)
-        }
+        let bias = try convolution.hasBias ? floats(node.inputs[2]) : nil
+        let epilogue = try epilogue(bias: bias.map { bias in (0..<taps).flatMap { _ in bias } }, convolution.activation, node)
         let x = slot(readingImage: node.inputs[0])
-        let elements = input.pixels * products
-        let middle = temporary { _ in input.count * elements * MemoryLayout<Float>.stride }
-        var flat = ImageSizePair(input: input, output: input).shape(outputs: products)
-        flat.input_channels = Int64(input.channels)
+        let product = input.with(channels: products)
+        let middle = temporary { _ in product.count * product.elements * MemoryLayout<Float>.stride }
         emit(
             LoweredWindow(
-                kernel: .plain(try required(set.dense)), shape: flat, images: input.count, groups: 1, x: x, out: middle, inputChannels: input.channels,
-                inputElements: input.elements, outputChannels: products, outputElements: elements,
-                panels: panels, epilogue: epilogue,
+                kernel: .plain(try required(set.dense)),
+                shape: shape(Window(kernel: [1, 1]), from: input, to: product, inputs: input.channels, outputs: products), x: x, out: middle, input: input,
+                output: product, panels: panels, epilogue: epilogue,
                 cut: WindowCut(
-                    pixels: input.pixels, panels: (products + 15) / 16, pixelTile: Int(set.pixel_tile), panelTile: Int(set.panel_tile),
-                    multiplyAccumulates: elements * input.channels, threads: pool.threadCount)))
+                    pixels: input.pixels, channels: products, pixelTile: Int(set.pixel_tile), panelTile: Int(set.panel_tile),
+                    multiplyAccumulates: product.elements * input.channels, threads: pool.threadCount)))
         touch(middle)
         let out = slot(writingImage: node.outputs[0])
         let row = kernelWidth * features
@@ -288,11 +270,10 @@ extension CPULowering {
         let taps = pool.window.kernel.reduce(1, *)
         emit(
             LoweredWindow(
-                kernel: kernel, shape: shape(pool.window, from: input, to: output, inputs: input.channels, outputs: output.channels),
-                images: input.count, groups: 1, x: x, out: out, inputChannels: input.channels, inputElements: input.elements,
-                outputChannels: output.channels, outputElements: output.elements, countsPadding: countsPadding,
+                kernel: kernel, shape: shape(pool.window, from: input, to: output, inputs: input.channels, outputs: output.channels), x: x, out: out,
+                input: input, output: output, countsPadding: countsPadding,
                 cut: WindowCut(
-                    pixels: output.pixels, panels: (output.channels + 15) / 16, pixelTile: 1, panelTile: 4,
+                    pixels: output.pixels, channels: output.channels, pixelTile: 1, panelTile: 4,
                     multiplyAccumulates: output.elements * taps * 4, threads: self.pool.threadCount)))
     }
 
@@ -323,22 +304,6 @@ extension CPULowering {
                     outHeight: output.height, outWidth: output.width, rows: ResizeTaps(starts: try binder.store(rows.starts), taps: try binder.store(rows.taps)),
                     columns: ResizeTaps(starts: try binder.store(columns.starts), taps: try binder.store(columns.taps))))
         }
-    }
-
-    private mutating func lowerGlobalAverage(_ node: Node, _ size: ImageSize) throws {
-        let set = try convolutionKernels()
-        let x = slot(readingImage: node.inputs[0])
-        let out = slot(writing: node.outputs[0])
-        var shape = ImageSizePair(input: size, output: size).shape(outputs: size.channels)
-        (shape.output_height, shape.output_width) = (1, 1)
-        (shape.kernel_height, shape.kernel_width) = (Int64(size.height), Int64(size.width))
-        shape.input_channels = Int64(size.channels)
-        emit(
-            LoweredWindow(
-                kernel: .plain(try required(set.average_pool)), shape: shape, images: size.count, groups: 1, x: x, out: out, inputChannels: size.channels,
-                inputElements: size.elements, outputChannels: size.channels, outputElements: size.channels,
-                cut: WindowCut(
-                    pixels: 1, panels: (size.channels + 15) / 16, pixelTile: 1, panelTile: 4, multiplyAccumulates: size.elements * 4, threads: pool.threadCount)))
     }
 
     // MARK: Elements
@@ -393,49 +358,56 @@ extension CPULowering {
         }
         let x = slot(readingImage: image)
         let out = slot(writingImage: node.outputs[0], inPlace: image)
-        var shape = ImageSizePair(input: size, output: size).shape(outputs: size.channels)
-        shape.input_channels = Int64(size.channels)
         emit(
             LoweredWindow(
-                kernel: .plain(try required(set.average_pool)), shape: shape, images: size.count, groups: 1, x: x, out: out, inputChannels: size.channels,
-                inputElements: size.elements, outputChannels: size.channels, outputElements: size.elements, epilogue: epilogue, factor: factor,
+                kernel: .plain(try required(set.average_pool)),
+                shape: shape(Window(kernel: [1, 1]), from: size, to: size, inputs: size.channels, outputs: size.channels), x: x, out: out, input: size,
+                output: size, epilogue: epilogue, factor: factor,
                 cut: WindowCut(
-                    pixels: size.pixels, panels: (size.channels + 15) / 16, pixelTile: 1, panelTile: 1 << 20, multiplyAccumulates: size.elements * 8,
+                    pixels: size.pixels, channels: size.channels, pixelTile: 1, panelTile: 1 << 20, multiplyAccumulates: size.elements * 8,
                     threads: pool.threadCount)),
             result: node.outputs[0])
         return true
     }
 
+    /// The window step before, when it makes `image` and nobody reads that but the node being lowered, which may then ride on the step.
+    private func openWindow(making image: ValueID) -> OpenWindow? {
+        guard let (open, made, step) = lastWindow, made == image, step == steps.count - 1, readersLeft[root(image), default: 0] == 1,
+            !partition.outputs.contains(root(image)), let size = imageSize(image), !size.isPlain
+        else { return nil }
+        return open
+    }
+
+    /// The window step before makes `result` now.
+    private mutating func ride(on open: OpenWindow, result: ValueID) {
+        lastWindow = (open, result, steps.count - 1)
+        imageSlots[result] = open.window.out
+    }
+
     /// Puts one number a channel into the epilogue of the window step before, if nobody else reads what that made.
     private mutating func ride(_ function: Binary, _ values: [Float], on image: ValueID, result: ValueID) throws -> Bool {
-        guard let (window, made, step) = lastWindow, made == image, step == steps.count - 1, readersLeft[root(image), default: 0] == 1,
-            !partition.outputs.contains(root(image)), imageSize(image).map({ !$0.isPlain }) ?? false
-        else { return false }
-        let residualIsLast = window.residual != nil && !window.epilogue.residual_first
-        guard window.epilogue.offset == nil, window.factor == nil, !residualIsLast else { return false }
+        guard let open = openWindow(making: image) else { return false }
+        let residualIsLast = open.window.residual != nil && !open.window.epilogue.residual_first
+        guard open.window.epilogue.offset == nil, open.window.factor == nil, !residualIsLast else { return false }
         switch function {
         case .multiply, .divide:
-            guard window.epilogue.factor == nil else { return false }
-            window.epilogue.factor = try vector(function == .multiply ? values : values.map { 1 / $0 })
-        case .add: window.epilogue.offset = try vector(values)
-        case .subtract: window.epilogue.offset = try vector(values.map { -$0 })
+            guard open.window.epilogue.factor == nil else { return false }
+            open.window.epilogue.factor = try vector(function == .multiply ? values : values.map { 1 / $0 })
+        case .add: open.window.epilogue.offset = try vector(values)
+        case .subtract: open.window.epilogue.offset = try vector(values.map { -$0 })
         default: return false
         }
-        lastWindow = (window, result, step)
-        imageSlots[result] = window.out
+        ride(on: open, result: result)
         return true
     }
 
     /// Puts the sum with an image that is there already into the epilogue of the window step before.
     private mutating func rideSum(of image: ValueID, _ other: ValueID, result: ValueID) -> Bool {
-        guard let (window, made, step) = lastWindow, made == image, step == steps.count - 1, readersLeft[root(image), default: 0] == 1, image != other,
-            !partition.outputs.contains(root(image)), imageSize(image).map({ !$0.isPlain }) ?? false, window.residual == nil, let residual = imageSlots[other]
-        else { return false }
+        guard let open = openWindow(making: image), image != other, open.window.residual == nil, let residual = imageSlots[other] else { return false }
         touch(residual)
-        window.residual = residual
-        window.epilogue.residual_first = false
-        lastWindow = (window, result, step)
-        imageSlots[result] = window.out
+        open.window.residual = residual
+        open.window.epilogue.residual_first = false
+        ride(on: open, result: result)
         return true
     }
 
@@ -456,11 +428,11 @@ extension CPULowering {
     }
 
     /// An operation whose operands all lie as the result does: the order of elements does not matter.
-    private mutating func lowerImageElements(_ function: Op, _ node: Node, _ vector: VectorKernels) {
+    private mutating func lowerImageElements(_ function: ElementStep.Function, _ node: Node, _ vector: VectorKernels) {
         let operands = node.inputs.map { slot(readingImage: $0) }
         let out = slot(writingImage: node.outputs[0], inPlace: node.inputs[0])
         let count = (imageSize(node.outputs[0]).map { $0.count * $0.elements }) ?? 0
-        let kernel = elementFunction(function, pairs: true, vector)
+        let kernel = fastest(function, pairs: true, vector)
         emit { binder in
             let axes = [ElementStep.Axis(size: count, strideA: 1, strideB: operands.count > 1 ? 1 : 0)]
             return .elements(
@@ -470,29 +442,13 @@ extension CPULowering {
         }
     }
 
-    /// The fastest form of an elementwise operation. `pairs`: whether both operands of one of two run on along the last axis.
-    func elementFunction(_ op: Op, pairs: Bool, _ vector: VectorKernels) -> ElementStep.Function {
-        switch op {
-        case .unary(let function): vector.function(function).map { .kernel($0) } ?? .unary(function)
+    /// The fastest form of an elementwise function. `pairs`: whether both operands of one of two run on along the last axis.
+    func fastest(_ function: ElementStep.Function, pairs: Bool, _ vector: VectorKernels) -> ElementStep.Function {
+        switch function {
+        case .unary(let unary): vector.function(unary).map { .kernel($0) } ?? function
         case .binary(.add) where pairs: .pairs(vector.add)
         case .binary(.multiply) where pairs: .pairs(vector.multiply)
-        case .binary(let function): .binary(function)
-        default: .unary(.scale(1))
+        case .binary, .kernel, .pairs: function
         }
-    }
-}
-
-/// The shape of a 1 × 1 window over images of one size.
-private struct ImageSizePair {
-    let input, output: ImageSize
-
-    func shape(outputs: Int) -> ck_conv_shape {
-        var shape = ck_conv_shape()
-        (shape.input_height, shape.input_width) = (Int64(input.height), Int64(input.width))
-        (shape.output_height, shape.output_width) = (Int64(output.height), Int64(output.width))
-        (shape.kernel_height, shape.kernel_width, shape.stride_height, shape.stride_width) = (1, 1, 1, 1)
-        (shape.dilation_height, shape.dilation_width) = (1, 1)
-        shape.output_channels = Int64(outputs)
-        return shape
     }
 }

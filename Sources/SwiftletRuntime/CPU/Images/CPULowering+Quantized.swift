@@ -103,7 +103,7 @@ extension CPULowering {
         let out = slot(writingImage: node.outputs[0])
         let geometry = shape(convolution.window, from: input, to: output, inputs: isDepthwise ? output.channels : inputs, outputs: channels)
         let cut = WindowCut(
-            pixels: output.pixels, panels: (channels + Int(CK_CONV_PANEL) - 1) / Int(CK_CONV_PANEL), pixelTile: Int(isDepthwise ? 1 : set.pixel_tile),
+            pixels: output.pixels, channels: channels, pixelTile: Int(isDepthwise ? 1 : set.pixel_tile),
             panelTile: Int(isDepthwise ? 1 : set.panel_tile), multiplyAccumulates: output.pixels * channels * taps * (isDepthwise ? 4 : inputs) / 3,
             threads: pool.threadCount)
         emit { binder in

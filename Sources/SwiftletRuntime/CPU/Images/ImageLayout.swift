@@ -10,6 +10,10 @@ struct ImageSize: Equatable {
     let count, channels, height, width: Int
     let elementBytes: Int
 
+    private init(count: Int, channels: Int, height: Int, width: Int, elementBytes: Int) {
+        (self.count, self.channels, self.height, self.width, self.elementBytes) = (count, channels, height, width, elementBytes)
+    }
+
     /// Nil for values of other ranks or types, or with sizes that are no numbers.
     init?(_ type: ValueType) {
         guard type.element == .f32 || type.element == .u8, let sizes = type.shape.fixedSizes, sizes.count == 3 || sizes.count == 4, sizes.allSatisfy({ $0 > 0 }) else { return nil }
@@ -17,6 +21,9 @@ struct ImageSize: Equatable {
         (count, channels) = (sizes[0], sizes[1])
         (height, width) = sizes.count == 4 ? (sizes[2], sizes[3]) : (1, sizes[2])
     }
+
+    /// Images of the same size with other channels.
+    func with(channels: Int) -> ImageSize { ImageSize(count: count, channels: channels, height: height, width: width, elementBytes: elementBytes) }
 
     var pixels: Int { height * width }
     /// Elements of one image.
@@ -79,7 +86,7 @@ extension CPULowering {
         return slot
     }
 
-    /// Adds a copy of 4-byte elements: sizes and strides in elements, outermost first.
+    /// Adds a copy of elements of `elementBytes`: sizes and strides in elements, outermost first.
     mutating func emitCopy(from x: SlotID, to out: SlotID, offset: Int = 0, outOffset: Int = 0, elementBytes: Int = 4, _ axes: [(size: Int, stride: Int, outStride: Int)]) {
         // Nothing to copy is still a step: the slots that were asked for belong to it.
         let isEmpty = axes.contains { $0.size == 0 }

@@ -54,17 +54,18 @@ struct WindowCut {
     let pixels, panels: Int
     let pixelsPerTask, panelsPerTask: Int
 
-    /// - multiplyAccumulates: of all pixels and panels together.
-    init(pixels: Int, panels: Int, pixelTile: Int, panelTile: Int, multiplyAccumulates: Int, threads: Int) {
+    /// - channels: of the output.
+    /// - multiplyAccumulates: of all pixels and channels together.
+    init(pixels: Int, channels: Int, pixelTile: Int, panelTile: Int, multiplyAccumulates: Int, threads: Int) {
         self.pixels = pixels
-        self.panels = panels
+        panels = (channels + Int(CK_CONV_PANEL) - 1) / Int(CK_CONV_PANEL)
         // Small tasks cost hand-overs, large ones leave threads without work at the end.
         let wanted = max(1, min(threads * 6, multiplyAccumulates / Self.leastWork))
         let tiles = max(1, (pixels + pixelTile - 1) / pixelTile)
         let pixelTasks = min(tiles, wanted)
         pixelsPerTask = (tiles + pixelTasks - 1) / pixelTasks * pixelTile
-        let panelTasks = min((wanted + pixelTasks - 1) / pixelTasks, max(1, (panels + panelTile - 1) / panelTile))
         let panelTiles = max(1, (panels + panelTile - 1) / panelTile)
+        let panelTasks = min((wanted + pixelTasks - 1) / pixelTasks, panelTiles)
         panelsPerTask = (panelTiles + panelTasks - 1) / panelTasks * panelTile
     }
 
