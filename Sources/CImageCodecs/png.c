@@ -44,8 +44,7 @@ static void write_bytes(png_structp png, png_bytep bytes, size_t count) {
 static void flush(png_structp png) { (void)png; }
 
 // Reads the header and says how pixels shall come.
-static void start(png_structp png, png_infop header, png_source *source, ic_info *info) {
-    png_set_read_fn(png, source, read_bytes);
+static void start(png_structp png, png_infop header, ic_info *info) {
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // the caller has limits of its own
     // Texts and profiles are not read, whatever size they claim.
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, 0);
@@ -64,7 +63,9 @@ static void start(png_structp png, png_infop header, png_source *source, ic_info
     if (transparent) png_set_gray_to_rgb(png);
 }
 
-int ic_png_info(const uint8_t *bytes, size_t count, ic_info *info, ic_message *message) {
+// Calls `body` on a file in memory. 0 when it comes back, -1 with a message when the library jumps out of it.
+static int read_png(
+    const uint8_t *bytes, size_t count, void (*body)(png_structp png, png_infop header, void *context), void *context, ic_message *message) {
     png_source source = {bytes, count};
     message->text[0] = 0;
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, message, fail, no_output);
@@ -77,26 +78,29 @@ int ic_png_info(const uint8_t *bytes, size_t count, ic_info *info, ic_message *m
         png_destroy_read_struct(&png, &header, NULL);
         return -1;
     }
-    start(png, header, &source, info);
+    png_set_read_fn(png, &source, read_bytes);
+    body(png, header, context);
     png_destroy_read_struct(&png, &header, NULL);
     return 0;
 }
 
-int ic_png_decode(const uint8_t *bytes, size_t count, const ic_info *info, uint8_t *pixels, ic_message *message) {
-    png_source source = {bytes, count};
+// `context` is the ic_info to fill in.
+static void read_info(png_structp png, png_infop header, void *context) { start(png, header, context); }
+
+int ic_png_info(const uint8_t *bytes, size_t count, ic_info *info, ic_message *message) {
+    return read_png(bytes, count, read_info, info, message);
+}
+
+typedef struct {
+    const ic_info *info;
+    uint8_t *pixels;
+} image_pixels;
+
+static void read_image(png_structp png, png_infop header, void *context) {
+    const image_pixels *image = context;
+    const ic_info *info = image->info;
     ic_info found;
-    message->text[0] = 0;
-    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, message, fail, no_output);
-    png_infop header = png ? png_create_info_struct(png) : NULL;
-    if (!header) {
-        png_destroy_read_struct(&png, &header, NULL);
-        return -1;
-    }
-    if (setjmp(png_jmpbuf(png))) {
-        png_destroy_read_struct(&png, &header, NULL);
-        return -1;
-    }
-    start(png, header, &source, &found);
+    start(png, header, &found);
     const int passes = png_set_interlace_handling(png);
     png_read_update_info(png, header);
     const size_t row_bytes = (size_t)info->width * info->channels;
@@ -104,10 +108,13 @@ int ic_png_decode(const uint8_t *bytes, size_t count, const ic_info *info, uint8
         png_error(png, "The image is not the one its header was read of");
     // An interlaced image comes in seven passes, each of which fills in the rows the ones before have left.
     for (int pass = 0; pass < passes; pass++)
-        for (uint32_t y = 0; y < info->height; y++) png_read_row(png, pixels + y * row_bytes, NULL);
+        for (uint32_t y = 0; y < info->height; y++) png_read_row(png, image->pixels + y * row_bytes, NULL);
     png_read_end(png, NULL);
-    png_destroy_read_struct(&png, &header, NULL);
-    return 0;
+}
+
+int ic_png_decode(const uint8_t *bytes, size_t count, const ic_info *info, uint8_t *pixels, ic_message *message) {
+    image_pixels image = {info, pixels};
+    return read_png(bytes, count, read_image, &image, message);
 }
 
 int ic_png_encode(
