@@ -150,25 +150,33 @@ static uint8_t ternary_byte(const uint8_t *levels, int stride, int digits) {
     return (uint8_t)((value * 256 + 242) / 243);
 }
 
+void ck_pack_tq1_0(const uint8_t digits[256], ck_block_tq1_0 *block) {
+    for (int j = 0; j < 32; j++) block->qs[j] = ternary_byte(digits + j, 32, 5);
+    for (int j = 0; j < 16; j++) block->qs[32 + j] = ternary_byte(digits + 160 + j, 16, 5);
+    for (int j = 0; j < 4; j++) block->qh[j] = ternary_byte(digits + 240 + j, 4, 4);
+}
+
+void ck_pack_two_bits(const uint8_t values[256], uint8_t qs[64]) {
+    for (int j = 0; j < 64; j++) {
+        const uint8_t *first = values + 128 * (j / 32) + j % 32;
+        qs[j] = (uint8_t)(first[0] | first[32] << 2 | first[64] << 4 | first[96] << 6);
+    }
+}
+
 void ck_quantize_tq1_0(const float *src, void *dst, int64_t elements) {
     ck_block_tq1_0 *block = dst;
     for (int64_t i = 0; i < elements; i += 256, block++, src += 256) {
-        uint8_t levels[256];
-        block->d = ck_float_to_half(ternary_levels(src, levels));
-        for (int j = 0; j < 32; j++) block->qs[j] = ternary_byte(levels + j, 32, 5);
-        for (int j = 0; j < 16; j++) block->qs[32 + j] = ternary_byte(levels + 160 + j, 16, 5);
-        for (int j = 0; j < 4; j++) block->qh[j] = ternary_byte(levels + 240 + j, 4, 4);
+        uint8_t digits[256];
+        block->d = ck_float_to_half(ternary_levels(src, digits));
+        ck_pack_tq1_0(digits, block);
     }
 }
 
 void ck_quantize_tq2_0(const float *src, void *dst, int64_t elements) {
     ck_block_tq2_0 *block = dst;
     for (int64_t i = 0; i < elements; i += 256, block++, src += 256) {
-        uint8_t levels[256];
-        block->d = ck_float_to_half(ternary_levels(src, levels));
-        for (int j = 0; j < 64; j++) {
-            const uint8_t *first = levels + 128 * (j / 32) + j % 32;
-            block->qs[j] = (uint8_t)(first[0] | first[32] << 2 | first[64] << 4 | first[96] << 6);
-        }
+        uint8_t digits[256];
+        block->d = ck_float_to_half(ternary_levels(src, digits));
+        ck_pack_two_bits(digits, block->qs);
     }
 }

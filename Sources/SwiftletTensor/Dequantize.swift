@@ -1,4 +1,4 @@
-// Weights as plain floats, and floats as blocks: the checked Swift side of CKernels/blocks.
+// Weights as plain floats: the checked Swift side of the conversions of CKernels/blocks. The way back is in Quantize.swift.
 // The arithmetic is the format's definition (bit for bit that of the `gguf` Python package); fast paths are compared with it.
 import CKernels
 
@@ -9,7 +9,7 @@ extension BlockFormat {
     /// Throws `SwiftletError.invalidArgument` unless `source` holds exactly `target.count` elements.
     package func dequantize(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<Float>) throws {
         try checkSizes(elements: target.count, bytes: source)
-        guard let dequantize = functions.dequantize else {
+        guard let dequantize = ck_block_format_find(rawValue)?.pointee.dequantize else {
             throw SwiftletError.invalidArgument(
                 name: "format", reason: "the kernel table has no row for \(name)", remedy: "Build the package again, all of it.")
         }
@@ -26,39 +26,8 @@ extension BlockFormat {
         }
     }
 
-    /// Whether `quantize` can make this format: the K and IQ formats need a search, not rounding.
-    package var hasRounding: Bool { functions.quantize != nil }
-
-    /// Rounds finite floats to blocks. `target` is at an even address.
-    ///
-    /// Throws `SwiftletError.invalidArgument` when the sizes do not agree or the format has no round-to-nearest definition.
-    package func quantize(_ source: UnsafeBufferPointer<Float>, into target: UnsafeMutableRawBufferPointer) throws {
-        try checkSizes(elements: source.count, bytes: UnsafeRawBufferPointer(target))
-        guard let quantize = functions.quantize else {
-            throw SwiftletError.invalidArgument(
-                name: "format", reason: "\(name) has no round-to-nearest quantiser", remedy: "Choose Q8_0, Q4_0 or another simple format.")
-        }
-        if let from = source.baseAddress, let to = target.baseAddress, !source.isEmpty { quantize(from, to, Int64(source.count)) }
-    }
-
-    /// The blocks of finite floats, as `quantize(_:into:)`.
-    package func quantize(_ values: [Float]) throws -> [UInt8] {
-        let bytes = values.count / blockElements * blockBytes
-        if values.isEmpty { return [] }
-        return try [UInt8](unsafeUninitializedCapacity: bytes) { target, initialized in
-            let blocks = UnsafeMutableRawBufferPointer(start: target.baseAddress, count: bytes)
-            try values.withUnsafeBufferPointer { try quantize($0, into: blocks) }
-            initialized = bytes
-        }
-    }
-
-    /// The functions of the format's row in the kernel table.
-    private var functions: (dequantize: ck_dequantize_fn?, quantize: ck_quantize_fn?) {
-        guard let row = ck_block_format_find(rawValue) else { return (nil, nil) }
-        return (row.pointee.dequantize, row.pointee.quantize)
-    }
-
-    private func checkSizes(elements: Int, bytes: UnsafeRawBufferPointer) throws {
+    /// Throws unless `bytes` are the whole blocks of `elements` elements, at an address their 16-bit fields allow.
+    func checkSizes(elements: Int, bytes: UnsafeRawBufferPointer) throws {
         guard WeightFormat.block(self).rowBytes(elements: elements) == bytes.count else {
             throw SwiftletError.invalidArgument(
                 name: "elements", reason: "\(elements) elements of \(name) do not take \(bytes.count) bytes",

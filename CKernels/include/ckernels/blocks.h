@@ -1,5 +1,5 @@
 /// GGUF block formats: the structs are the bytes of a file; a row of a matrix is a run of blocks.
-/// A table gives each format its conversion to f32 and, where round-to-nearest is defined, from f32.
+/// A table gives each format its conversion to f32 and, where round-to-nearest is defined and where there is a scale to search for, from f32.
 /// Layouts: the GGUF specification; arithmetic: bit for bit that of the `gguf` Python package, which the tests use as the oracle.
 /// Two-byte fields need `src` and `dst` blocks at even addresses, which GGUF's alignment (>= 8) and even block sizes give.
 #pragma once
@@ -244,6 +244,12 @@ typedef void (*ck_dequantize_fn)(const void *src, float *dst, int64_t elements);
 /// Converts `elements` finite f32 values (a multiple of the block's) to the format, each to the nearest level.
 typedef void (*ck_quantize_fn)(const float *src, void *dst, int64_t elements);
 
+/// Converts `elements` finite f32 values (a multiple of the block's) to the format with scales, and minimums where the format has them, searched for
+/// the least sum of importance[j] * (src[j] - value[j])^2 in each block. `importance` has `elements` finite numbers that are not negative (for a linear
+/// layer the mean square of the activation each weight meets), or is NULL where all elements matter equally; so they do in a block whose
+/// numbers are all zero. Scales beyond the range of a half saturate. No element's error depends on another block.
+typedef void (*ck_quantize_weighted_fn)(const float *src, const float *importance, void *dst, int64_t elements);
+
 /// One format: a row of the table.
 typedef struct {
     const char *name;           ///< as the gguf package prints it
@@ -251,7 +257,8 @@ typedef struct {
     int32_t elements;           ///< elements in a block; 1 for F16 and BF16
     int32_t bytes;              ///< bytes of a block
     ck_dequantize_fn dequantize;
-    ck_quantize_fn quantize;    ///< NULL where the format has no round-to-nearest definition (K and IQ formats: see the compressor)
+    ck_quantize_fn quantize;    ///< NULL where the format has no round-to-nearest definition (K and IQ formats)
+    ck_quantize_weighted_fn search;  ///< NULL for F16 and BF16, which have no scales
 } ck_block_format;
 
 enum { CK_BLOCK_FORMAT_COUNT = 17 };
