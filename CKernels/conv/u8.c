@@ -12,7 +12,7 @@
 static int64_t panels_of(int64_t channels) { return (channels + CK_CONV_PANEL - 1) / CK_CONV_PANEL; }
 
 static int64_t panel_bytes(const ck_conv_u8_weights *w) {
-    return w->depthwise ? u8_depthwise_panel_bytes(w->kernel_height * w->kernel_width) : u8_layout_of(w->input_channels, w->kernel_height, w->kernel_width).panel_bytes;
+    return w->depthwise ? u8_depthwise_panel_bytes(w->kernel_height, w->kernel_width) : u8_layout_of(w->input_channels, w->kernel_height, w->kernel_width).panel_bytes;
 }
 
 size_t ck_conv_u8_packed_bytes(const ck_conv_u8_weights *weights) { return (size_t)(panels_of(weights->output_channels) * panel_bytes(weights)); }
@@ -30,18 +30,17 @@ void ck_conv_u8_pack(const ck_conv_u8_weights *w, void *panels) {
                 const int8_t value = w->values[(output * w->input_channels + input) * taps + tap];
                 total += value;
                 if (w->depthwise) {
-                    const float weight = value;
-                    memcpy(panel + u8_corrections + (tap * CK_CONV_PANEL + lane) * (int64_t)sizeof weight, &weight, sizeof weight);
+                    const u8_tap_place place = u8_depthwise_place(w->kernel_height, w->kernel_width, tap / w->kernel_width, tap % w->kernel_width);
+                    panel[u8_corrections + place.group * u8_group_bytes + lane * u8_group + place.slot] = (uint8_t)value;
                 } else {
                     const int64_t run = layout.joins ? tap / w->kernel_width : tap;
                     const int64_t at = layout.joins ? tap % w->kernel_width * w->input_channels + input : input;
                     const int64_t group = run * layout.groups + at / u8_group;
-                    panel[u8_corrections + (group * CK_CONV_PANEL + lane) * u8_group + at % u8_group] = (uint8_t)value;
+                    panel[u8_corrections + group * u8_group_bytes + lane * u8_group + at % u8_group] = (uint8_t)value;
                 }
             }
         }
-        // The depthwise kernels take the zero point away from each number instead.
-        const int32_t correction = (w->bias ? w->bias[output] : 0) - (w->depthwise ? 0 : w->input_zero * total);
+        const int32_t correction = (w->bias ? w->bias[output] : 0) - w->input_zero * total;
         memcpy(panel + lane * (int64_t)sizeof correction, &correction, sizeof correction);
     }
 }
@@ -51,7 +50,7 @@ void ck_conv_u8_pack(const ck_conv_u8_weights *w, void *panels) {
 static void convolve(const ck_conv_u8_args *args, bool depthwise) {
     const ck_conv_shape *s = &args->shape;
     const u8_layout layout = u8_layout_of(s->input_channels, s->kernel_height, s->kernel_width);
-    const int64_t bytes = depthwise ? u8_depthwise_panel_bytes(s->kernel_height * s->kernel_width) : layout.panel_bytes;
+    const int64_t bytes = depthwise ? u8_depthwise_panel_bytes(s->kernel_height, s->kernel_width) : layout.panel_bytes;
     for (int64_t pixel = args->first_pixel; pixel < args->first_pixel + args->pixel_count; pixel++) {
         const int64_t top = pixel / s->output_width * s->stride_height - s->pad_top, left = pixel % s->output_width * s->stride_width - s->pad_left;
         for (int64_t channel = args->first_panel * CK_CONV_PANEL; channel < (args->first_panel + args->panel_count) * CK_CONV_PANEL; channel++) {
@@ -65,15 +64,15 @@ static void convolve(const ck_conv_u8_args *args, bool depthwise) {
                 const bool within = y >= 0 && y < s->input_height && x >= 0 && x < s->input_width;
                 const uint8_t *input = within ? args->input + (y * s->input_width + x) * args->input_pixel_stride : 0;
                 if (depthwise) {
-                    float weight;
-                    memcpy(&weight, panel + u8_corrections + (tap * CK_CONV_PANEL + lane) * (int64_t)sizeof weight, sizeof weight);
-                    if (within) sum += (input[channel] - args->input_zero) * (int32_t)weight;
+                    const u8_tap_place place = u8_depthwise_place(s->kernel_height, s->kernel_width, tap / s->kernel_width, tap % s->kernel_width);
+                    const int8_t weight = (int8_t)panel[u8_corrections + place.group * u8_group_bytes + lane * u8_group + place.slot];
+                    sum += (within ? input[channel] : args->input_zero) * weight;
                     continue;
                 }
                 for (int64_t i = 0; i < s->input_channels; i++) {
                     const int64_t run = layout.joins ? tap / s->kernel_width : tap, at = layout.joins ? tap % s->kernel_width * s->input_channels + i : i;
                     const int64_t group = run * layout.groups + at / u8_group;
-                    const int8_t weight = (int8_t)panel[u8_corrections + (group * CK_CONV_PANEL + lane) * u8_group + at % u8_group];
+                    const int8_t weight = (int8_t)panel[u8_corrections + group * u8_group_bytes + lane * u8_group + at % u8_group];
                     sum += (within ? input[i] : args->input_zero) * weight;
                 }
             }
@@ -89,7 +88,7 @@ static void dense(const ck_conv_u8_args *args) { convolve(args, false); }
 static void depthwise(const ck_conv_u8_args *args) { convolve(args, true); }
 
 const ck_conv_u8_set ck_conv_u8_scalar = {
-    .name = "conv_u8_scalar", .isa = 0, .pixel_tile = 1, .panel_tile = 1, .dense = dense, .depthwise = depthwise,
+    .name = "conv_u8_scalar", .isa = 0, .pixel_tile = 1, .panel_tile = 1, .depthwise_panel_tile = 1, .dense = dense, .depthwise = depthwise,
 };
 
 // MARK: - The table
@@ -97,6 +96,7 @@ const ck_conv_u8_set ck_conv_u8_scalar = {
 static const ck_conv_u8_set *const sets[] = {
 #if defined(__x86_64__)
     &ck_conv_u8_avx512_vnni,
+    &ck_conv_u8_avx512,
     &ck_conv_u8_avx2,
 #endif
     &ck_conv_u8_scalar,

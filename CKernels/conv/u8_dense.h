@@ -30,15 +30,20 @@ typedef struct u8_tile {
     int64_t y[u8_pixels], x[u8_pixels];
 } u8_tile;
 
-CK_INLINE void u8_finish_tile(const ck_conv_u8_args *args, vi sums[u8_pixels][u8_vectors], int64_t pixel, int64_t channel, const int count, const int vectors, int64_t last) {
+CK_INLINE void u8_finish_tile(const ck_conv_u8_args *args, vi sums[u8_pixels][u8_vectors], int64_t pixel, int64_t channel, const vf factors[u8_vectors], const int count, const int vectors, int64_t last, const bool grows) {
     const u8_finish f = u8_finish_at(args, pixel, channel);
-    vf factors[u8_vectors];
+    if (vectors == 2) {
 #pragma clang loop unroll(full)
-    for (int v = 0; v < vectors; v++) factors[v] = u8_factor(args, channel + v * lanes, v < vectors - 1 ? lanes : last);
+        for (int m = 0; m < count; m += 2) {
+            const bool both = m + 1 < count;
+            u8_finish_two(&f, sums[m], sums[both ? m + 1 : m], factors, m, both, lanes + last, grows);
+        }
+        return;
+    }
 #pragma clang loop unroll(full)
-    for (int m = 0; m < count; m++) {
-#pragma clang loop unroll(full)
-        for (int v = 0; v < vectors; v++) u8_store(f, sums[m][v], factors[v], m * f.stride + v * lanes, v < vectors - 1 ? lanes : last);
+    for (int m = 0; m < count; m += 4) {
+        const int left = count - m;
+        u8_finish_four(&f, sums[m][0], sums[left > 1 ? m + 1 : m][0], sums[left > 2 ? m + 2 : m][0], sums[left > 3 ? m + 3 : m][0], factors[0], m, left, last, grows);
     }
 }
 
@@ -77,7 +82,7 @@ CK_INLINE void u8_kernel(const ck_conv_u8_args *args, const u8_plan *plan, const
                     u8_weight w[u8_vectors];
 #pragma clang loop unroll(full)
                     for (int v = 0; v < vectors; v++) {
-                        w[v] = u8_load_weights(weights[v / u8_panel_vectors] + i * u8_group * CK_CONV_PANEL + v % u8_panel_vectors * u8_line_bytes);
+                        w[v] = u8_load_weights(weights[v / u8_panel_vectors] + i * u8_group_bytes + v % u8_panel_vectors * u8_line_bytes);
                     }
 #pragma clang loop unroll(full)
                     for (int m = 0; m < count; m++) {
@@ -87,14 +92,21 @@ CK_INLINE void u8_kernel(const ck_conv_u8_args *args, const u8_plan *plan, const
                     }
                 }
 #pragma clang loop unroll(full)
-                for (int p = 0; p < u8_panels; p++) weights[p] += groups * u8_group * CK_CONV_PANEL;
+                for (int p = 0; p < u8_panels; p++) weights[p] += groups * u8_group_bytes;
             }
         }
     }
-    // The last vector may be part of one; whether it is decides between two bodies, not at each store.
+    // The last vector may be part of one, and factors may be large; whether they are decides between two bodies, not at each store.
     const int64_t last = left < vectors * lanes ? left - (vectors - 1) * lanes : lanes;
-    if (last == lanes) u8_finish_tile(args, sums, tile->first, channel, count, vectors, lanes);
-    else u8_finish_tile(args, sums, tile->first, channel, count, vectors, last);
+    bool grows = false;
+    vf factors[u8_vectors];
+#pragma clang loop unroll(full)
+    for (int v = 0; v < vectors; v++) {
+        factors[v] = u8_factor(args, channel + v * lanes, v < vectors - 1 ? lanes : last);
+        grows |= !u8_all_below(factors[v], u8_least_growth);
+    }
+    if (last == lanes && !grows) u8_finish_tile(args, sums, tile->first, channel, factors, count, vectors, lanes, false);
+    else u8_finish_tile(args, sums, tile->first, channel, factors, count, vectors, last, true);
 }
 
 // One function a number of pixels; inside it one body a number of vectors.
@@ -111,13 +123,20 @@ U8_COUNTS(CK_U8_TILE)
 // Copies the windows of a tile into rows of whole groups, the zero point where they are outside, and points the tile at the rows.
 static void u8_gather(const ck_conv_u8_args *args, const u8_plan *plan, u8_tile *tile, int64_t count, uint8_t *rows) {
     const ck_conv_shape *s = &args->shape;
-    const int64_t channels = s->input_channels, row_bytes = plan->layout.groups * u8_group;
+    const int64_t channels = s->input_channels, row_bytes = plan->layout.groups * u8_group, reach_x = (s->kernel_width - 1) * s->dilation_width;
     for (int64_t m = 0; m < count; m++) {
         uint8_t *window = rows + m * row_bytes * s->kernel_height;
         tile->inputs[m] = window;
+        const bool whole = plan->adjoins && tile->x[m] >= 0 && tile->x[m] + reach_x < s->input_width;
         for (int64_t ty = 0; ty < s->kernel_height; ty++) {
             uint8_t *row = window + ty * row_bytes;
             const int64_t y = tile->y[m] + ty * s->dilation_height;
+            if (whole && y >= 0 && y < s->input_height) {
+                // What the last group has too much meets weights of zero.
+                const uint8_t *input = args->input + (y * s->input_width + tile->x[m]) * args->input_pixel_stride;
+                for (int64_t i = 0; i < row_bytes; i += u8_group) memcpy(row + i, input + i, u8_group);
+                continue;
+            }
             for (int64_t tx = 0; tx < s->kernel_width; tx++, row += channels) {
                 const int64_t x = tile->x[m] + tx * s->dilation_width;
                 const bool within = (uint64_t)y < (uint64_t)s->input_height && (uint64_t)x < (uint64_t)s->input_width;
@@ -140,7 +159,17 @@ static void u8_place(const ck_conv_u8_args *args, const u8_plan *plan, u8_tile *
         return;
     }
     const int64_t reach_y = (s->kernel_height - 1) * s->dilation_height, reach_x = (s->kernel_width - 1) * s->dilation_width;
-    int64_t row = first / s->output_width, column = first % s->output_width;
+    int64_t row = first / s->output_width, column = first - row * s->output_width;
+    const bool direct = !plan->layout.joins || plan->adjoins;
+    if (direct && column + count <= s->output_width) {
+        // Most tiles are pixels of one row with all of their windows inside.
+        const int64_t y = row * s->stride_height - s->pad_top, x = column * s->stride_width - s->pad_left;
+        if (y >= 0 && y + reach_y < s->input_height && x >= 0 && x + (count - 1) * s->stride_width + reach_x < s->input_width) {
+            const uint8_t *input = args->input + (y * s->input_width + x) * args->input_pixel_stride;
+            for (int64_t m = 0; m < count; m++) tile->inputs[m] = input + m * s->stride_width * args->input_pixel_stride;
+            return;
+        }
+    }
     for (int64_t m = 0; m < count; m++) {
         const int64_t y = row * s->stride_height - s->pad_top, x = column * s->stride_width - s->pad_left;
         tile->y[m] = y;

@@ -8,6 +8,7 @@
 #include "ckernels/conv.h"
 #include "ckernels/conv_u8.h"
 #include "ckernels/isa.h"
+#include "ckernels/levels.h"
 #include "ckernels/linear.h"
 #include "ckernels/panels.h"
 #include "ckernels/peak.h"

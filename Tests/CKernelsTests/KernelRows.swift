@@ -62,7 +62,10 @@ struct RowReference: Sendable, CustomTestStringConvertible {
     static let quantizedConvolution = (0..<ck_conv_u8_set_count()).compactMap { index in
         ck_conv_u8_set_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) }
     }
-    static let tables = [linear, quantizers, vectorSets, attention, convolution, quantizedConvolution]
+    static let levels = (0..<ck_levels_set_count()).compactMap { index in
+        ck_levels_set_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) }
+    }
+    static let tables = [linear, quantizers, vectorSets, attention, convolution, quantizedConvolution, levels]
     static let twins = [linearTwins, attentionTwins]
 
     /// The row, of the table its list is made from.
@@ -79,6 +82,7 @@ struct RowReference: Sendable, CustomTestStringConvertible {
     func vectorSet() throws -> ck_vector_set { table == .portable ? PortableKernels.vector : try #require(ck_vector_set_at(index)).pointee }
     func convolutionSet() throws -> ck_conv_set { try #require(ck_conv_set_at(index)).pointee }
     func quantizedConvolutionSet() throws -> ck_conv_u8_set { try #require(ck_conv_u8_set_at(index)).pointee }
+    func levelsSet() throws -> ck_levels_set { try #require(ck_levels_set_at(index)).pointee }
     func attentionRow() throws -> ck_attention_row {
         switch table {
         case .c: try #require(ck_attention_row_at(index)).pointee

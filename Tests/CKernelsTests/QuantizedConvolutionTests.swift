@@ -14,7 +14,8 @@ private struct QuantizedLayer {
 
     init(
         _ window: Window, inputs: Int, outputs: Int, isDepthwise: Bool = false, widerBy: Int = 0, zeros: (UInt8, UInt8) = (131, 7),
-        clamp: (UInt8, UInt8) = (0, 255), biasRange: ClosedRange<Int32> = -3000...3000, extreme: Bool = false
+        clamp: (UInt8, UInt8) = (0, 255), biasRange: ClosedRange<Int32> = -3000...3000, extreme: Bool = false,
+        factorsTimes: Float = 1
     ) throws {
         self.window = window
         self.outputs = outputs
@@ -33,7 +34,7 @@ private struct QuantizedLayer {
         weights = (0..<outputs * products * window.taps).map { _ in extreme ? -128 : Int8(truncatingIfNeeded: random.next()) }
         bias = (0..<outputs).map { _ in Int32.random(in: biasRange, using: &random) }
         let spread = Float(products * window.taps).squareRoot() * 100
-        factor = (0..<outputs).map { _ in Float.random(in: 0.2...1, using: &random) * 200 / spread / 60 }
+        factor = (0..<outputs).map { _ in Float.random(in: 0.2...1, using: &random) * 200 / spread / 60 * factorsTimes }
         let values = weights, biases = bias
         panels = try values.withUnsafeBufferPointer { values in
             try biases.withUnsafeBufferPointer { biases in
@@ -152,6 +153,25 @@ private let windows: [Window] = [
         }
     }
 
+    /// Blocks of 32 and 64 channels and what is left of them, rows longer than the buffer of woven columns, heights that leave a row without a partner.
+    @Test(arguments: RowReference.quantizedConvolution.runnable) func everyDepthwiseBlockIsExact(reference: RowReference) throws {
+        let set = try reference.quantizedConvolutionSet()
+        let pads: [(kernel: Int, stride: Int, pads: (Int, Int, Int, Int))] = [
+            (3, 1, (1, 1, 1, 1)), (3, 1, (0, 2, 2, 0)), (3, 2, (0, 0, 1, 1)), (5, 1, (2, 2, 2, 2)), (5, 2, (1, 1, 2, 2)), (5, 2, (2, 2, 2, 2)),
+        ]
+        for (kernel, stride, pads) in pads {
+            for (size, channels) in [
+                ((4, 5), [31, 32, 33, 47, 48, 63, 64, 65, 80, 96, 97, 127, 128, 129, 144]), ((1, 1), [64]), ((5, 66), [40, 64]), ((7, 135), [64, 65]), ((3, 7), [160]),
+            ] as [((Int, Int), [Int])] {
+                for channels in channels {
+                    let window = Window(input: size, kernel: (kernel, kernel), stride: (stride, stride), pads: pads)
+                    let layer = try QuantizedLayer(window, inputs: 1, outputs: channels, isDepthwise: true, widerBy: channels % 2)
+                    #expect(try layer.run(set) == layer.expected(), "\(channels) channels, \(window)")
+                }
+            }
+        }
+    }
+
     @Test(arguments: RowReference.quantizedConvolution.runnable) func clampsZeroPointsAndLargeSums(reference: RowReference) throws {
         let set = try reference.quantizedConvolutionSet()
         for isDepthwise in [false, true] {
@@ -165,6 +185,11 @@ private let windows: [Window] = [
             // Biases no float holds exactly, and the largest products there are: int32 holds them.
             let biased = try QuantizedLayer(Window(), inputs: 20, outputs: 40, isDepthwise: isDepthwise, biasRange: 2_000_000_000...2_100_000_000)
             #expect(try biased.run(set) == biased.expected())
+            // Scaled sums beyond every integer.
+            for range in [2_000_000_000...2_100_000_000, -2_100_000_000...(-2_000_000_000)] as [ClosedRange<Int32>] {
+                let scaled = try QuantizedLayer(Window(), inputs: 20, outputs: 40, isDepthwise: isDepthwise, clamp: (3, 250), biasRange: range, factorsTimes: 1e6)
+                #expect(try scaled.run(set) == scaled.expected())
+            }
             let extreme = try QuantizedLayer(
                 Window(kernel: (3, 3)), inputs: 2000, outputs: 17, isDepthwise: isDepthwise, zeros: (0, 255), clamp: (0, 255), extreme: true)
             #expect(try extreme.run(set) == extreme.expected())
@@ -174,11 +199,14 @@ private let windows: [Window] = [
     @Test(arguments: RowReference.quantizedConvolution.runnable) func rangesGiveTheBitsOfTheWhole(reference: RowReference) throws {
         let set = try reference.quantizedConvolutionSet()
         for isDepthwise in [false, true] {
-            let layer = try QuantizedLayer(Window(input: (5, 19)), inputs: 20, outputs: 72, isDepthwise: isDepthwise, widerBy: 1)
+            let channels = 136
+            let layer = try QuantizedLayer(Window(input: (5, 19)), inputs: 20, outputs: channels, isDepthwise: isDepthwise, widerBy: 1)
             let whole = layer.expected()
-            for pixels in [0..<0, 0..<1, 3..<40, 17..<95, 94..<95] {
-                for panels in [0..<0, 0..<1, 1..<4, 3..<5, 4..<5] {
-                    let expected = pixels.flatMap { pixel in panels.flatMap { panel in (panel * 16..<min(72, panel * 16 + 16)).map { whole[pixel * 72 + $0] } } }
+            for pixels in [0..<0, 0..<1, 3..<40, 17..<95, 19..<76, 94..<95] {
+                for panels in [0..<0, 0..<1, 1..<4, 2..<6, 3..<9, 8..<9] {
+                    let expected = pixels.flatMap { pixel in
+                        panels.flatMap { panel in (panel * 16..<min(channels, panel * 16 + 16)).map { whole[pixel * channels + $0] } }
+                    }
                     #expect(try layer.run(set, pixels: pixels, panels: panels) == expected, "pixels \(pixels) panels \(panels)")
                 }
             }

@@ -8,11 +8,12 @@
 /// Sums are exact integers: sum = Σ (q − input_zero) · w + bias; a pixel outside the input counts as input_zero, which is the number 0. They stay in
 /// int32: 65 535 products of the largest numbers do. Then
 ///     y = clamp(round(float(sum) · factor[c]) + output_zero, low, high)      factor[c] = input_scale · weight_scale[c] / output_scale
-/// in float, each step rounded to nearest even; a ReLU is low = output_zero. All rows of the table give the same bits (depthwise: up to 512 taps).
+/// in float, each step rounded to nearest even; a ReLU is low = output_zero. All rows of the table give the same bits.
 ///
 /// Packed weights: panel p is the sums' own corrections, bias − input_zero · Σ w, as int32 [16], and then groups of 4 products [16 output channels][4]
 /// of s8, which vpdpbusd takes with 4 neighbouring bytes of a pixel. A group is 4 input channels under one tap, and what the last group lacks are zero
-/// weights; with fewer than 8 input channels it is 4 neighbours in a row of the window instead. Depthwise: [tap][16] of f32 after the corrections.
+/// weights; with fewer than 8 input channels it is 4 neighbours in a row of the window instead. Depthwise: a group is 4 taps of each of the 16 channels,
+/// those of a column in 4 rows of the window, or neighbours in the last row where that is alone (5 × 5).
 #pragma once
 
 #include "ckernels/conv.h"
@@ -39,6 +40,7 @@ typedef struct ck_conv_u8_set {
     uint32_t isa;        ///< instruction sets needed (ck_isa bits)
     int64_t pixel_tile;  ///< pixels of one register tile of the dense convolution
     int64_t panel_tile;  ///< panels of one register tile of the dense convolution
+    int64_t depthwise_panel_tile;  ///< panels of one block of the depthwise convolution, which goes along rows, two at a time
     ck_conv_u8_function dense;
     ck_conv_u8_function depthwise;
 } ck_conv_u8_set;
