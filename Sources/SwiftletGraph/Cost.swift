@@ -56,14 +56,14 @@ extension Graph {
 
     private func multiplyAccumulateFactors(of op: TensorOp, operands: [ValueType], results: [ValueType]) -> [[Dimension]] {
         switch op {
-        case .matmul: [results[0].shape + [operands[0].shape[operands[0].shape.count - 1]]]
+        case .matmul, .quantizedLinear: [results[0].shape + [operands[0].shape[operands[0].shape.count - 1]]]
         // Every output adds up a kernel over the channels of its group.
         case .convolution, .deformableConvolution, .quantizedConvolution: [results[0].shape + operands[1].shape.dropFirst()]
         // Every input is multiplied with the kernels of its group's outputs.
         case .transposedConvolution: [operands[0].shape + operands[1].shape.dropFirst()]
         // A row of x and a row of the hidden state with the weights of each direction.
         case .recurrent: [operands[0].shape.prefix(2) + operands[1].shape, operands[0].shape.prefix(2) + operands[2].shape]
-        case .pool, .resize, .gridSample, .roiAlign, .select, .cast, .bitcast, .quantize, .dequantize, .quantizedSum, .transpose, .slice, .concat, .pad, .expand,
+        case .pool, .resize, .gridSample, .roiAlign, .select, .cast, .bitcast, .quantize, .dequantize, .quantizedSum, .quantizedMean, .transpose, .slice, .concat, .pad, .expand,
             .gather, .gatherElements, .gatherND, .scatterElements, .scatterND, .reduce, .argument, .topK, .cumulative:
             []
         }

@@ -54,8 +54,37 @@ struct QuantizedGraphTests {
             let second = try convolution(a, channels: features, features: features, groups: features, kernel: 5, stride: 1, tinyScale: false, "depthwise")
             let b = try rounded(second, scale: 0.05, zero: 3, "b")
             let sum = try rounded(builder.binary(.add, a, b, name: "sum"), scale: 0.06, zero: -20, "s")
-            let third = try convolution(sum, channels: features, features: 7, groups: 1, kernel: 1, stride: 2, tinyScale: false, "point")
-            builder.output(try rounded(third, scale: 0.04, zero: 0, "out"))
+            let third = try convolution(sum, channels: features, features: 12, groups: 1, kernel: 1, stride: 2, tinyScale: false, "point")
+            let pixels = try rounded(third, scale: 0.04, zero: 0, "pixels")
+            let mean = try builder.node(.tensor(.reduce(.mean, axes: [2, 3], keepsAxes: true)), [pixels], name: "mean")[0]
+            // The same scale on both sides of a change of shape.
+            let vector = try rounded(
+                builder.reshape(rounded(mean, scale: 0.03, zero: 10, "mean"), [2, 12], name: "flat"), scale: 0.03, zero: 10, "vector")
+            let last = try linear(vector, columns: 12, features: 9, tinyScale: tinyScale, "linear")
+            builder.output(pixels)
+            builder.output(try rounded(last, scale: 0.04, zero: 0, "out"))
+            return finished()
+        }
+
+        /// Rows of 16 numbers through a layer and a cut.
+        mutating func buildRows(_ shape: [Int], features: Int) throws -> Graph {
+            let x = builder.input("x", .f32, shape.map { Dimension($0) })
+            let product = try linear(rounded(x, scale: 0.02, zero: 5, "in"), columns: shape.last ?? 0, features: features, tinyScale: false, "linear")
+            builder.output(try rounded(builder.unary(.relu, product, name: "cut"), scale: 0.05, zero: -100, "out"))
+            return finished()
+        }
+
+        mutating func linear(_ x: ValueID, columns: Int, features: Int, tinyScale: Bool, _ name: String) throws -> ValueID {
+            let levels = (0..<columns * features).map { _ in Int8.random(in: -127...127, using: &random) }
+            let scales = (0..<features).map { tinyScale && $0 == 1 ? Float(1e-9) : Float.random(in: 0.001...0.01, using: &random) }
+            let w = try constant(levels.enumerated().map { Float($0.element) * scales[$0.offset / columns] }, [features, columns], .f32)
+            sources[w] = QuantizedSource(
+                values: try constant(levels, [features, columns], .i8), scale: try constant(scales, [features, 1], .f32), zeroPoint: nil)
+            let b = try constant(random.floats(features), [features], .f32)
+            return try builder.node(.linear(Linear(hasBias: true)), [x, w, b], name: name)[0]
+        }
+
+        private func finished() -> Graph {
             var graph = builder.graph
             for (id, source) in sources { graph[id].quantized = source }
             return graph
@@ -64,11 +93,12 @@ struct QuantizedGraphTests {
 
     private static let passes = PassPipeline(name: "quantised", [UnsignedActivations(), FuseQuantization(), DeadCodeElimination()])
 
+    /// All outputs, one behind another.
     private func run(_ graph: Graph, _ input: [Float], _ backends: BackendSet) throws -> [Float] {
         let plan = try ExecutionContext(CompiledGraph(graph, backends: backends), stateBinding: [:]).plan([:])
         _ = try plan.elements(of: graph.inputs[0], as: Float.self).update(fromContentsOf: input)
         try plan.run()
-        return Array(try plan.elements(of: graph.outputs[0], as: Float.self))
+        return try graph.outputs.flatMap { Array(try plan.elements(of: $0, as: Float.self)) }
     }
 
     @Test("fused to integers, the same on every instruction set", arguments: [DType.u8, .i8])
@@ -77,9 +107,10 @@ struct QuantizedGraphTests {
             var network = Network(seed: UInt64(seed), element: element)
             let graph = try network.build(channels: channels, features: features, size: size, tinyScale: seed % 2 == 1)
             let fused = try Self.passes.run(graph)
-            let integers = fused.nodes.filter { if case .tensor(.quantizedConvolution) = $0.op { true } else { $0.op.isQuantizedSum } }
             let summary = try fused.summary()
-            #expect(integers.count == 4, "\(summary)")
+            #expect(fused.nodes.filter(\.op.isQuantized).count == 6, "\(summary)")
+            // Only the ways in and out are left of the others.
+            #expect(fused.nodes.count == 6 + 3 + 1, "\(summary)")
             let input = network.random.floats(2 * channels * size * (size + 1), in: -3...3)
             let expected = try run(fused, input, BackendSet([ReferenceBackend(pool: nil)]))
 
@@ -95,8 +126,30 @@ struct QuantizedGraphTests {
             }
         }
     }
+
+    @Test("linear layers of any number of rows")
+    func rows() throws {
+        for (seed, (shape, features)) in [([1, 16], 33), ([3, 16], 8), ([2, 5, 20], 17), ([2, 3, 15, 4], 40), ([3, 14], 5)].enumerated() {
+            var network = Network(seed: UInt64(seed + 9), element: .u8)
+            let fused = try Self.passes.run(network.buildRows(shape, features: features))
+            let summary = try fused.summary()
+            #expect(fused.nodes.count == 3 && fused.nodes[1].op.isQuantized, "\(summary)")
+            let input = network.random.floats(shape.reduce(1, *), in: -3...3)
+            let expected = try run(fused, input, BackendSet([ReferenceBackend(pool: nil)]))
+            #expect(Set(expected).count > 3)
+            for path in ISAPath.allCases where path.isHere {
+                let cpu = CPUBackend(pool: Pools.all[seed % 3], isa: path.rawValue)
+                #expect(try run(fused, input, BackendSet([cpu])) == expected, "\(path), \(shape) to \(features)")
+            }
+        }
+    }
 }
 
 extension Op {
-    fileprivate var isQuantizedSum: Bool { if case .tensor(.quantizedSum) = self { true } else { false } }
+    fileprivate var isQuantized: Bool {
+        switch self {
+        case .tensor(.quantizedConvolution), .tensor(.quantizedSum), .tensor(.quantizedLinear), .tensor(.quantizedMean): true
+        default: false
+        }
+    }
 }

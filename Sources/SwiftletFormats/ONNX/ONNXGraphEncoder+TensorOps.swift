@@ -8,6 +8,8 @@ extension ONNXGraphEncoder {
         case .convolution(let convolution): try encode(convolution)
         case .transposedConvolution(let convolution): try encode(convolution)
         case .quantizedConvolution(let convolution): try encode(convolution)
+        case .quantizedLinear(let linear): try encode(linear)
+        case .quantizedMean(let mean): try encode(mean)
         case .quantizedSum(let sum): try encode(sum)
         case .deformableConvolution(let convolution): try encode(convolution)
         case .recurrent(let recurrent): try encode(recurrent)
@@ -125,6 +127,24 @@ extension ONNXGraphEncoder {
         let biased = emit("Add", [sums, try operand(2, shape: shape)], detail: "biased")
         let scaled = emit("Mul", [cast(biased, from: .i32, to: .f32), try operand(3, shape: shape)], detail: "scaled")
         try encodeLevels(emit("Round", [scaled], detail: "rounded"), zero: convolution.outputZero, convolution.range)
+    }
+
+    private mutating func encode(_ linear: QuantizedLinear) throws {
+        let zero = try emit("Cast", [scalar(Double(linear.inputZero), .i64, "inputZero")], [.int("to", Int(element(0).onnx.rawValue))], detail: "inputZero")
+        let transposed = emit("Transpose", [try operand(1)], [.ints("perm", [1, 0])], detail: "weight")
+        let sums = emit("MatMulInteger", [try operand(0), transposed, zero], detail: "sums")
+        let biased = emit("Add", [sums, try operand(2)], detail: "biased")
+        let scaled = emit("Mul", [cast(biased, from: .i32, to: .f32), try operand(3)], detail: "scaled")
+        try encodeLevels(emit("Round", [scaled], detail: "rounded"), zero: linear.outputZero, linear.range)
+    }
+
+    /// The sum of centred bytes is whole, and exact in f32 up to 2²⁴; in f64 it always is.
+    private mutating func encode(_ mean: QuantizedMean) throws {
+        let centred = emit("Sub", [try operand(0, as: .f64), try scalar(Double(mean.inputZero), .f64, "inputZero")], detail: "centred")
+        let axes = try integers(Array(2..<type(0).shape.count), "axes")
+        let sum = emit("ReduceSum", [centred, axes], [.flag("keepdims", true)], detail: "sum")
+        let scaled = emit("Mul", [cast(sum, from: .f64, to: .f32), try scalar(Double(mean.factor), .f32, "factor")], detail: "scaled")
+        try encodeLevels(emit("Round", [scaled], detail: "rounded"), zero: mean.outputZero, mean.range)
     }
 
     private mutating func encode(_ sum: QuantizedSum) throws {

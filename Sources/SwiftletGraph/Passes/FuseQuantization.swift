@@ -40,7 +40,7 @@ extension Graph {
     }
 }
 
-/// Fuses convolutions and sums between dequantize and quantize.
+/// Fuses convolutions, linear layers, means over space and sums between dequantize and quantize, and drops what only changes the shape between them.
 public struct FuseQuantization: GraphPass {
     public let name = "quantisation"
 
@@ -50,6 +50,12 @@ public struct FuseQuantization: GraphPass {
         var rewriter = GraphRewriter(graph)
         for index in rewriter.indices {
             guard let node = rewriter[index], case .tensor(.quantize(.u8)) = node.op, let output = rewriter.scaleAndZero(node) else { continue }
+            if let x = rewriter.sameLevels(node.inputs[0], output) {
+                // The numbers are what they were: a change of shape at most.
+                let shape = rewriter.type(of: node.outputs[0]).shape
+                rewriter.replace([], with: Node(name: node.name, op: .reshape(shape), inputs: [x], outputs: node.outputs), at: index)
+                continue
+            }
             var parts: [Int] = []
             guard var producer = rewriter.soleProducer(of: node.inputs[0]), var made = rewriter[producer] else { continue }
             parts.append(producer)
@@ -60,26 +66,51 @@ public struct FuseQuantization: GraphPass {
                 (range, producer, made) = (cut, before, node)
                 parts.append(before)
             }
-            if let fused = try convolution(made, output, range, &rewriter) ?? sum(made, output, range, rewriter) {
-                rewriter.replace(parts, with: Node(name: made.name, op: fused.op, inputs: fused.operands, outputs: node.outputs), at: index)
+            let fused: Fused? =
+                switch made.op {
+                case .tensor(.convolution(let convolution)): try fuse(convolution, made, output, range, &rewriter)
+                case .linear: try linear(made, output, range, &rewriter)
+                case .tensor(.reduce(.mean, let axes, keepsAxes: true)): mean(made, axes, output, range, rewriter)
+                case .binary(.add): sum(made, output, range, rewriter)
+                default: nil
+                }
+            if let fused {
+                rewriter.replace(parts, with: Node(name: made.name, op: .tensor(fused.op), inputs: fused.operands, outputs: node.outputs), at: index)
             }
         }
         return rewriter.result()
     }
 
-    private func convolution(
-        _ node: Node, _ output: ScaleAndZero, _ range: ClosedRange<Int>, _ rewriter: inout GraphRewriter
-    ) throws -> (op: Op, operands: [ValueID])? {
-        guard case .tensor(.convolution(let convolution)) = node.op, convolution.activation == nil, !convolution.hasResidual,
-            let x = rewriter.dequantized(node.inputs[0]), let source = rewriter[value: node.inputs[1]].quantized,
-            let weight = rewriter[value: source.values].weight, weight.format == .dense(.i8), rewriter.isZero(source.zeroPoint),
-            let features = weight.shape.dimensions.first, var scales = rewriter.floats(source.scale), scales.count == 1 || scales.count == features
+    private typealias Fused = (op: TensorOp, operands: [ValueID])
+
+    private func fuse(
+        _ convolution: Convolution, _ node: Node, _ output: ScaleAndZero, _ range: ClosedRange<Int>, _ rewriter: inout GraphRewriter
+    ) throws -> Fused? {
+        guard convolution.activation == nil, !convolution.hasResidual,
+            let product = try product(node, bias: convolution.hasBias ? node.inputs[2] : nil, output, &rewriter)
         else { return nil }
-        if scales.count == 1 { scales = [Float](repeating: scales[0], count: features) }
+        let quantized = QuantizedConvolution(
+            window: convolution.window, groups: convolution.groups, inputZero: product.inputZero, outputZero: output.zero, range: range)
+        return (.quantizedConvolution(quantized), product.operands)
+    }
+
+    private func linear(_ node: Node, _ output: ScaleAndZero, _ range: ClosedRange<Int>, _ rewriter: inout GraphRewriter) throws -> Fused? {
+        guard let linear = node.plainLinear, let product = try product(node, bias: linear.hasBias ? node.inputs[2] : nil, output, &rewriter) else { return nil }
+        return (.quantizedLinear(QuantizedLinear(inputZero: product.inputZero, outputZero: output.zero, range: range)), product.operands)
+    }
+
+    /// x, weight, bias and factor of a product of quantised numbers with a quantised weight `[features, …]`; nil when it is none.
+    private func product(
+        _ node: Node, bias: ValueID?, _ output: ScaleAndZero, _ rewriter: inout GraphRewriter
+    ) throws -> (inputZero: Int, operands: [ValueID])? {
+        guard let x = rewriter.dequantized(node.inputs[0]), let source = rewriter[value: node.inputs[1]].quantized,
+            let weight = rewriter[value: source.values].weight, weight.format == .dense(.i8), rewriter.isZero(source.zeroPoint),
+            let features = weight.shape.dimensions.first, var scales = rewriter.scales(source.scale, features: features, rank: weight.shape.rank)
+        else { return nil }
         var sums = [Int32](repeating: 0, count: features)
         var values = source.values
-        if convolution.hasBias {
-            guard let bias = rewriter.floats(node.inputs[2]), bias.count == features else { return nil }
+        if let bias {
+            guard let bias = rewriter.floats(bias), bias.count == features else { return nil }
             // A channel whose weights are next to nothing has a bias of very many of its units: it gets larger units, in which sums have room, and
             // weights that lose bits nobody could see beside such a bias.
             var shifts = [Int](repeating: 0, count: features)
@@ -94,19 +125,29 @@ public struct FuseQuantization: GraphPass {
         }
         let factors = scales.map { x.scale * $0 / output.scale }
         guard factors.allSatisfy({ $0.isFinite && $0 > 0 }) else { return nil }
-        let quantized = QuantizedConvolution(
-            window: convolution.window, groups: convolution.groups, inputZero: x.zero, outputZero: output.zero, range: range)
-        let bias = try rewriter.constant(sums, name: "\(node.name).bias"), factor = try rewriter.constant(factors, name: "\(node.name).factor")
-        return (.tensor(.quantizedConvolution(quantized)), [x.values, values, bias, factor])
+        let constant = try rewriter.constant(sums, name: "\(node.name).bias"), factor = try rewriter.constant(factors, name: "\(node.name).factor")
+        return (x.zero, [x.values, values, constant, factor])
     }
 
-    private func sum(_ node: Node, _ output: ScaleAndZero, _ range: ClosedRange<Int>, _ rewriter: GraphRewriter) -> (op: Op, operands: [ValueID])? {
-        guard node.op == .binary(.add), let a = rewriter.dequantized(node.inputs[0]), let b = rewriter.dequantized(node.inputs[1]),
+    private func mean(_ node: Node, _ axes: [Int], _ output: ScaleAndZero, _ range: ClosedRange<Int>, _ rewriter: GraphRewriter) -> Fused? {
+        guard let x = rewriter.dequantized(node.inputs[0]) else { return nil }
+        let shape = rewriter.type(of: x.values).shape
+        let space = shape.dropFirst(2).compactMap(\.fixed)
+        guard shape.count > 2, axes.sorted() == Array(2..<shape.count), space.count == shape.count - 2, space.allSatisfy({ $0 > 0 }),
+            let count = Shape(space).checkedElementCount, count <= 1 << 23
+        else { return nil }
+        let factor = x.scale / (output.scale * Float(count))
+        guard factor.isFinite, factor > 0 else { return nil }
+        return (.quantizedMean(QuantizedMean(inputZero: x.zero, factor: factor, outputZero: output.zero, range: range)), [x.values])
+    }
+
+    private func sum(_ node: Node, _ output: ScaleAndZero, _ range: ClosedRange<Int>, _ rewriter: GraphRewriter) -> Fused? {
+        guard let a = rewriter.dequantized(node.inputs[0]), let b = rewriter.dequantized(node.inputs[1]),
             rewriter.type(of: a.values) == rewriter.type(of: b.values)
         else { return nil }
         let sum = QuantizedSum(
             zeroA: a.zero, zeroB: b.zero, factorA: a.scale / output.scale, factorB: b.scale / output.scale, zero: output.zero, range: range)
-        return (.tensor(.quantizedSum(sum)), [a.values, b.values])
+        return (.quantizedSum(sum), [a.values, b.values])
     }
 }
 
@@ -153,6 +194,22 @@ extension GraphRewriter {
             graph[node.inputs[0]].weight == nil, let constants = scaleAndZero(node)
         else { return nil }
         return (node.inputs[0], constants.scale, constants.zero)
+    }
+
+    /// The u8 tensor that `id` is with its quantisation taken off, in another shape perhaps, when it had the scale and zero point that it is to have.
+    /// Rounding gives the very numbers: the errors of `(q − z)·s / s` are far below a half.
+    fileprivate func sameLevels(_ id: ValueID, _ output: ScaleAndZero) -> ValueID? {
+        var id = id
+        if let producer = producer(of: id), let node = self[producer], case .reshape = node.op { id = node.inputs[0] }
+        guard let x = dequantized(id), x.scale == output.scale, x.zero == output.zero, (0x1p-100...0x1p100).contains(x.scale) else { return nil }
+        return x.values
+    }
+
+    /// The scales of a weight `[features, …]`, one a feature; nil when they are along another axis.
+    fileprivate func scales(_ id: ValueID, features: Int, rank: Int) -> [Float]? {
+        guard let scales = floats(id), let shape = self[value: id].weight?.shape.dimensions else { return nil }
+        if scales.count == 1 { return [Float](repeating: scales[0], count: features) }
+        return shape.count == rank && shape.first == features && scales.count == features ? scales : nil
     }
 
     /// Whether a zero point is missing or all zeros.

@@ -23,6 +23,40 @@ public struct QuantizedConvolution: Sendable, Hashable {
     }
 }
 
+/// A linear layer on 8-bit numbers: exact sums in integers, then one factor a feature.
+///
+/// `(x q8 […, k], weight i8 [n, k], bias i32 [n], factor f32 [n]) → q8 […, n]`:
+/// `clamp(round(float(Σ (x − inputZero)·w + bias)·factor) + outputZero, range)`, ties to even.
+public struct QuantizedLinear: Sendable, Hashable {
+    public var inputZero: Int
+    public var outputZero: Int
+    /// What results are kept within.
+    public var range: ClosedRange<Int>
+
+    public init(inputZero: Int, outputZero: Int, range: ClosedRange<Int>) {
+        self.inputZero = inputZero
+        self.outputZero = outputZero
+        self.range = range
+    }
+}
+
+/// The mean over the space of an image: `(x q8 [n, c, space…]) → q8 [n, c, 1…]`:
+/// `clamp(round(float(Σ (x − inputZero))·factor) + outputZero, range)`, ties to even. The sum is exact.
+public struct QuantizedMean: Sendable, Hashable {
+    public var inputZero: Int
+    /// The operand's scale divided by the result's and by the number of elements of a mean.
+    public var factor: Float
+    public var outputZero: Int
+    public var range: ClosedRange<Int>
+
+    public init(inputZero: Int, factor: Float, outputZero: Int, range: ClosedRange<Int>) {
+        self.inputZero = inputZero
+        self.factor = factor
+        self.outputZero = outputZero
+        self.range = range
+    }
+}
+
 /// A sum of two tensors of one shape: `clamp(round((a − zeroA)·factorA + (b − zeroB)·factorB) + zero, range)`, ties to even.
 public struct QuantizedSum: Sendable, Hashable {
     public var zeroA, zeroB: Int

@@ -57,8 +57,10 @@ public enum TensorOp: Sendable, Hashable {
     /// `(q, scale f, zeroPoint?) → same shape` in the type: `(q − zeroPoint)·scale`; scale and zero point broadcast.
     case dequantize(DType)
 
-    /// See `QuantizedConvolution` and `QuantizedSum`: what fusion makes of float operations between dequantize and quantize.
+    /// See the types: what fusion makes of float operations between dequantize and quantize.
     case quantizedConvolution(QuantizedConvolution)
+    case quantizedLinear(QuantizedLinear)
+    case quantizedMean(QuantizedMean)
     case quantizedSum(QuantizedSum)
 
     // MARK: Moves

@@ -21,6 +21,8 @@ extension TensorOp: CustomStringConvertible {
         case .dequantize(let element): "dequantize(\(element))"
         case .quantizedConvolution(let convolution):
             "quantizedConvolution(\((convolution.window.attributes + groups(convolution.groups)).joined(separator: ", ")))"
+        case .quantizedLinear: "quantizedLinear"
+        case .quantizedMean: "quantizedMean"
         case .quantizedSum: "quantizedSum"
         case .transpose(let permutation): "transpose\(permutation)"
         case .slice(let slice):

@@ -24,6 +24,8 @@ extension TensorOp {
         case .quantize(let element): return [try rule.quantize(to: element)]
         case .dequantize(let element): return [try rule.dequantize(to: element)]
         case .quantizedConvolution(let convolution): return [try rule.quantizedConvolution(convolution)]
+        case .quantizedLinear: return [try rule.quantizedLinear()]
+        case .quantizedMean: return [try rule.quantizedMean()]
         case .quantizedSum:
             try rule.count(2)
             try rule.require(rule.operands[0].element == .u8 || rule.operands[0].element == .i8, "adds 8-bit numbers")
@@ -303,6 +305,25 @@ extension ShapeRule {
         let type = try ShapeRule(node: node, operands: floats).convolution(plain)
         try require(operands[3].shape == operands[2].shape, "one factor an output channel is needed")
         return ValueType(operands[0].element, type.shape)
+    }
+
+    func quantizedLinear() throws -> ValueType {
+        try count(4)
+        try require(operands[0].element == .u8 || operands[0].element == .i8, "x must hold 8-bit numbers")
+        try require(operands[1].element == .i8 && operands[2].element == .i32 && operands[3].element == .f32, "needs i8 weights, i32 biases, f32 factors")
+        let (x, weight) = (operands[0].shape, operands[1].shape)
+        try require(weight.count == 2 && x.last == weight.last, "the weight must be [features, \(x.last.map { "\($0)" } ?? "columns of x")]")
+        try require(operands[2].shape == [weight[0]] && operands[3].shape == [weight[0]], "one bias and one factor a feature are needed")
+        return ValueType(operands[0].element, x.dropLast() + [weight[0]])
+    }
+
+    func quantizedMean() throws -> ValueType {
+        try count(1)
+        try require(operands[0].element == .u8 || operands[0].element == .i8, "x must hold 8-bit numbers")
+        let shape = operands[0].shape
+        try require(shape.count > 2, "x must be [n, c, space…]")
+        for axis in 2..<shape.count { try require(try fixed(shape[axis], "axis \(axis)") > 0, "axis \(axis) is empty") }
+        return ValueType(operands[0].element, shape.prefix(2) + shape.dropFirst(2).map { _ in 1 })
     }
 
     // MARK: Moves

@@ -196,11 +196,25 @@ struct Importer: Sendable {
             for (output, weight) in zip(outputs, try evaluate(node, graph)) { graph[output].origin = .weight(weight) }
             if case .tensor(.dequantize) = op {
                 graph[outputs[0]].quantized = QuantizedSource(values: operands[0], scale: operands[1], zeroPoint: operands.count > 2 ? operands[2] : nil)
+            } else if case .tensor(.transpose) = op, let source = graph[operands[0]].quantized {
+                graph[outputs[0]].quantized = try moved(source, by: op, "quantised")
             }
         } else {
             graph.nodes.append(node)
         }
         return outputs
+    }
+
+    /// Where a transposed constant comes from: the numbers transposed in the same way, and what is along their axes.
+    private mutating func moved(_ source: QuantizedSource, by op: Op, _ detail: String) throws -> QuantizedSource? {
+        let rank = rank(source.values)
+        var parts: [ValueID] = []
+        for value in [source.values, source.scale] + (source.zeroPoint.map { [$0] } ?? []) {
+            guard self.rank(value) == rank || count(value) == 1 else { return nil }
+            parts.append(self.rank(value) == rank ? try apply(op, [value], detail) : value)
+            guard graph[parts[parts.count - 1]].weight != nil else { return nil }
+        }
+        return QuantizedSource(values: parts[0], scale: parts[1], zeroPoint: parts.count > 2 ? parts[2] : nil)
     }
 
     mutating func apply(_ op: Op, _ operands: [ValueID], _ detail: String = "") throws -> ValueID { try applyAll(op, operands, detail)[0] }

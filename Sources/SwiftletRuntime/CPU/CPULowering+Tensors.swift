@@ -38,7 +38,7 @@ extension CPULowering {
             if case .cropAndResize = resize.coordinates { return false }
             return types[0].shape.prefix(2).elementsEqual(resize.sizes.prefix(2).map { Dimension($0) }) && resize.scales.prefix(2).allSatisfy { $0 == 1 }
                 && !resize.antialiases
-        case .quantize, .dequantize, .quantizedConvolution, .quantizedSum: return canLowerQuantized(op, node, in: graph)
+        case .quantize, .dequantize, .quantizedConvolution, .quantizedLinear, .quantizedMean, .quantizedSum: return canLowerQuantized(op, node, in: graph)
         case .recurrent(let recurrent): return canLower(recurrent, node, in: graph)
         case .deformableConvolution, .gridSample, .roiAlign, .select, .cast, .bitcast, .pad, .gather,
             .gatherElements, .gatherND, .scatterElements, .scatterND, .argument, .topK, .cumulative:

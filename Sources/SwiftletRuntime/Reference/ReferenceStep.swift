@@ -46,6 +46,8 @@ struct ReferenceStep {
         case .transposedConvolution(let convolution): try transposedConvolution(convolution)
         case .deformableConvolution(let convolution): try deformableConvolution(convolution)
         case .quantizedConvolution(let convolution): try quantizedConvolution(convolution)
+        case .quantizedLinear(let linear): try quantizedLinear(linear)
+        case .quantizedMean(let mean): try quantizedMean(mean)
         case .quantizedSum(let sum): try quantizedSum(sum)
         case .recurrent(let recurrent): try self.recurrent(recurrent)
         case .resize(let resize): try self.resize(resize)

@@ -1,9 +1,12 @@
-// Steps on images of u8 numbers that stand for others: convolutions by the kernels of ckernels/conv_u8.h, and the ways in, out and across.
+// Steps on u8 numbers that stand for others: convolutions and linear layers by the kernels of ckernels/conv_u8.h, and the ways in, out and across by those
+// of ckernels/levels.h.
 import CKernels
 
 /// A convolution of u8 images, channels last.
 struct QuantizedWindowStep {
-    let kernel: @convention(c) (UnsafePointer<ck_conv_u8_args>?) -> Void
+    typealias Kernel = @convention(c) (UnsafePointer<ck_conv_u8_args>?) -> Void
+
+    let kernel: Kernel
     /// The call for the first group of the first image, all pixels and panels.
     let args: UnsafePointer<ck_conv_u8_args>
     let images, groups: Int
@@ -29,57 +32,62 @@ struct QuantizedWindowStep {
     }
 }
 
-/// Functions of single elements from or to u8.
+/// Functions of single elements from or to u8, and means.
 struct LevelStep {
     enum Function {
-        /// f32 to u8: `clamp(round(x / scale) + zero)`.
-        case quantize(scale: Float, zero: Float)
-        /// u8 to f32: `(q − zero)·scale`.
-        case dequantize(scale: Float, zero: Float)
-        /// Two of u8 to one; see `QuantizedSum`.
-        case sum(QuantizedSum)
+        /// f32 to u8.
+        case quantize(scale: Float, zero: UInt8)
+        /// Planes of f32 to pixels of u8, channels last.
+        case quantizePlanes(scale: Float, zero: UInt8, planes: Int, pixels: Int)
+        /// u8 to f32.
+        case dequantize(scale: Float, zero: UInt8)
+        /// Two of u8 to one.
+        case sum(ck_levels_sum)
+        /// Images to one pixel each.
+        case mean(ck_levels_mean)
     }
 
+    let set: UnsafePointer<ck_levels_set>
     let function: Function
     let a, b: UnsafeRawPointer
     let out: UnsafeMutableRawPointer
+    /// Elements read.
     let count: Int
 
-    private static let perTask = 16384
-    var taskCount: Int { (count + Self.perTask - 1) / Self.perTask }
+    /// Elements, and pixels, of a task.
+    private static let perTask = 16384, pixelsPerTask = 4096
 
-    func execute(_ task: Int) {
-        let range = task * Self.perTask..<min(count, (task + 1) * Self.perTask)
-        let bytes = out.assumingMemoryBound(to: UInt8.self)
+    var taskCount: Int {
         switch function {
-        case .quantize(let scale, let zero):
-            let x = a.assumingMemoryBound(to: Float.self)
-            for index in range { bytes[index] = Self.level(x[index] / scale, zero, 0, 255) }
-        case .dequantize(let scale, let zero):
-            let (x, to) = (a.assumingMemoryBound(to: UInt8.self), out.assumingMemoryBound(to: Float.self))
-            for index in range { to[index] = (Float(x[index]) - zero) * scale }
-        case .sum(let sum):
-            let (x, y) = (a.assumingMemoryBound(to: UInt8.self), b.assumingMemoryBound(to: UInt8.self))
-            let (zeroA, zeroB, zero) = (Float(sum.zeroA), Float(sum.zeroB), Float(sum.zero))
-            let (low, high) = (Float(sum.range.lowerBound), Float(sum.range.upperBound))
-            for index in range {
-                let value = (Float(x[index]) - zeroA) * sum.factorA + (Float(y[index]) - zeroB) * sum.factorB
-                bytes[index] = Self.level(value, zero, low, high)
-            }
+        case .quantize, .dequantize, .sum: (count + Self.perTask - 1) / Self.perTask
+        case .quantizePlanes(_, _, let planes, let pixels): count / (planes * pixels) * parts(of: pixels)
+        case .mean(let mean): count / Int(mean.channels * mean.pixels)
         }
     }
 
-    /// `clamp(round(x) + zero)` without branches and conversions that check, so that the loops above become vectors. Adding and taking away this number
-    /// rounds what is small beside it to a whole number, ties to even, and leaves the number in the low bits. A NaN becomes the zero point.
-    @inline(__always)
-    private static func level(_ x: Float, _ zero: Float, _ low: Float, _ high: Float) -> UInt8 {
-        let rounding: Float = 0x1.8p23
-        var near = x == x ? x : 0
-        near = near < -1024 ? -1024 : near
-        near = near > 1024 ? 1024 : near
-        var level = near + rounding - rounding + zero
-        level = level < low ? low : level
-        level = level > high ? high : level
-        return UInt8(truncatingIfNeeded: (level + rounding).bitPattern)
+    private func parts(of pixels: Int) -> Int { (pixels + Self.pixelsPerTask - 1) / Self.pixelsPerTask }
+
+    func execute(_ task: Int) {
+        let set = set.pointee
+        let start = task * Self.perTask
+        let number = Int64(min(count - start, Self.perTask))
+        let bytes = out.assumingMemoryBound(to: UInt8.self)
+        switch function {
+        case .quantize(let scale, let zero):
+            set.quantize?(a.assumingMemoryBound(to: Float.self) + start, number, scale, zero, bytes + start)
+        case .quantizePlanes(let scale, let zero, let planes, let pixels):
+            let (image, part) = task.quotientAndRemainder(dividingBy: parts(of: pixels))
+            let first = part * Self.pixelsPerTask, offset = image * planes * pixels
+            set.quantize_planes?(
+                a.assumingMemoryBound(to: Float.self) + offset, Int64(pixels), Int64(planes), Int64(first), Int64(min(Self.pixelsPerTask, pixels - first)), scale,
+                zero, bytes + offset)
+        case .dequantize(let scale, let zero):
+            set.dequantize?(a.assumingMemoryBound(to: UInt8.self) + start, number, scale, zero, out.assumingMemoryBound(to: Float.self) + start)
+        case .sum(var sum):
+            set.sum?(&sum, a.assumingMemoryBound(to: UInt8.self) + start, b.assumingMemoryBound(to: UInt8.self) + start, number, bytes + start)
+        case .mean(var mean):
+            let channels = Int(mean.channels)
+            set.mean?(&mean, a.assumingMemoryBound(to: UInt8.self) + task * channels * Int(mean.pixels), bytes + task * channels)
+        }
     }
 }
