@@ -1,8 +1,9 @@
-"""Compares ONNX networks: the largest difference from onnxruntime, and latency beside onnxruntime and OpenVINO in f32, in alternating rounds.
+"""Compares ONNX networks: the largest difference from onnxruntime, and latency beside onnxruntime, OpenVINO in f32 and LiteRT, in alternating rounds.
 
     python networks.py --swiftlet PROGRAM [--threads 1 2] [--rounds 3] [--json FILE] MODEL name=1,3,224,224 [MODEL name=...]
 
-Each round runs every engine on the same file with the same numbers of threads; a figure is the median over rounds of medians over runs.
+Each round runs every engine on the same file with the same numbers of threads; a figure is the median over rounds of medians over runs. LiteRT has a
+format of its own: it takes part where MODEL.tflite lies beside MODEL.onnx (litert.py writes it).
 """
 
 import argparse
@@ -21,6 +22,10 @@ try:
     import openvino
 except ImportError:
     openvino = None
+try:
+    from ai_edge_litert.interpreter import Interpreter as LiteRT
+except ImportError:
+    LiteRT = None
 
 
 def median_ms(run, seconds):
@@ -49,6 +54,17 @@ def openvino_runner(path, feed, threads):
         model, "CPU", {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
     request = compiled.create_infer_request()
     return lambda: request.infer(feed)
+
+
+def litert_runner(path, feed, threads):
+    """Images are channels last there; what is measured is the run, as for the others, with the inputs in place."""
+    interpreter = LiteRT(model_path=str(path.with_suffix(".tflite")), num_threads=threads)
+    interpreter.allocate_tensors()
+    for port, value in zip(interpreter.get_input_details(), feed.values()):
+        if value.ndim == 4:
+            value = value.transpose(0, 2, 3, 1)
+        interpreter.set_tensor(port["index"], np.ascontiguousarray(value).astype(port["dtype"]))
+    return interpreter.invoke
 
 
 def swiftlet_ms(program, path, files, threads, runs):
@@ -103,7 +119,8 @@ def main():
                 np.save(files[name], value)
             error = difference(arguments.swiftlet, path, feed, files, folder / "out")
             for threads in arguments.threads:
-                runners = {name: make(path, feed, threads) for name, make in engines.items()}
+                own = engines | ({"litert": litert_runner} if LiteRT and path.with_suffix(".tflite").exists() else {})
+                runners = {name: make(path, feed, threads) for name, make in own.items()}
                 times = {name: [] for name in ["swiftlet", *runners]}
                 for _ in range(arguments.rounds):
                     for name, run in runners.items():
