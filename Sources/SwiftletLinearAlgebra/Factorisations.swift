@@ -1,4 +1,4 @@
-// Factorisations (LAPACK): singular values, QR, Cholesky. Inputs are copied, because LAPACK works in place.
+// Factorisations (LAPACK): singular values, QR, Cholesky, and the inverse of a triangle. Inputs are copied, because LAPACK works in place.
 import SwiftletTensor
 
 /// A = U · diag(s) · Vᵀ, the economy form: with r = min(rows, columns), U `[rows, r]`, s `[r]` in descending order, Vᵀ `[r, columns]`.
@@ -82,6 +82,27 @@ extension LinearAlgebra {
         let status = Scalar.routines.factorCholesky(rows, &work, columns)
         try checkStatus(status, "potrf", elements: work.count, remedy: "Add a small multiple of the identity to the matrix.") {
             "the matrix is not positive definite: its leading minor of order \($0) is not positive"
+        }
+        for i in 0..<matrix.rows {
+            for j in (i + 1)..<matrix.columns { work[i * matrix.columns + j] = 0 }
+        }
+        return Matrix(rows: matrix.rows, columns: matrix.columns, computed: work)
+    }
+
+    /// The inverse of a lower triangular matrix, itself lower triangular (LAPACK trtri). Only the lower triangle of `matrix` is read.
+    ///
+    /// Throws `SwiftletError.invalidArgument` when the matrix is empty, not square or has values that are not finite, and
+    /// `SwiftletError.numerical` when an element of its diagonal is zero.
+    public static func inverse<Scalar: LinearAlgebraScalar>(ofLowerTriangle matrix: Matrix<Scalar>) throws -> Matrix<Scalar> {
+        let (rows, columns) = try checkedSizes(matrix)
+        guard rows == columns else {
+            throw SwiftletError.invalidArgument(
+                name: "matrix", reason: "\(rows) × \(columns) is not square", remedy: "Pass a square, lower triangular matrix.")
+        }
+        var work = matrix.elements
+        let status = Scalar.routines.invertLower(rows, &work, columns)
+        try checkStatus(status, "trtri", elements: work.count, remedy: "Remove rows and columns that are zero.") {
+            "the matrix is singular: element \($0) of its diagonal is zero"
         }
         for i in 0..<matrix.rows {
             for j in (i + 1)..<matrix.columns { work[i * matrix.columns + j] = 0 }

@@ -76,6 +76,35 @@ import Testing
         for i in 0..<size { for j in (i + 1)..<max(size, i + 1) { #expect(l[i, j] == 0) } }
     }
 
+    @Test(arguments: [1, 2, 25]) func theInverseOfATriangleTimesItIsTheIdentity(size: Int) throws {
+        // What is above the diagonal must not matter.
+        let full: Matrix<Double> = try Self.random(size, size, seed: 21)
+        let lower = try Matrix(
+            rows: size, columns: size,
+            elements: full.elements.enumerated().map { index, value in
+                let (i, j) = (index / size, index % size)
+                return i == j ? 2 + value : i > j ? value : 0
+            })
+        let dirty = try Matrix(rows: size, columns: size, elements: zip(lower.elements, full.elements).map { $0 == 0 ? $1 : $0 })
+        let inverse = try LinearAlgebra.inverse(ofLowerTriangle: dirty)
+        #expect(Self.distance(try Self.product(lower, inverse), try Self.identity(size)) < 1e-12)
+        for i in 0..<size { for j in (i + 1)..<max(size, i + 1) { #expect(inverse[i, j] == 0) } }
+        let single = try Matrix<Float>(rows: 2, columns: 2, elements: [4, 9, 1, 0.5])
+        #expect(try LinearAlgebra.inverse(ofLowerTriangle: single).elements == [0.25, 0, -0.5, 2])
+    }
+
+    @Test func aTriangleWithAZeroOnItsDiagonalHasNoInverse() throws {
+        let singular = try Matrix<Float>(rows: 2, columns: 2, elements: [1, 0, 3, 0])
+        let error = #expect(throws: SwiftletError.self) { try LinearAlgebra.inverse(ofLowerTriangle: singular) }
+        guard case .numerical("trtri", let reason, _)? = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(reason.contains("element 2"))
+        let oblong: Matrix<Float> = try Self.random(2, 3, seed: 1)
+        #expect(throws: SwiftletError.self) { try LinearAlgebra.inverse(ofLowerTriangle: oblong) }
+    }
+
     @Test func dataNoMethodHandlesIsAnError() throws {
         let indefinite = try Matrix<Float>(rows: 2, columns: 2, elements: [1, 2, 2, 1])
         let error = #expect(throws: SwiftletError.self) { try LinearAlgebra.choleskyFactorisation(indefinite) }
