@@ -23,8 +23,8 @@ package struct LayerReplacement {
         self.context = context
     }
 
-    /// Replaces the weight of `layer` by what `make` gives, or by what a run before this one kept.
-    package mutating func replace(_ layer: Layer, outputError: ((Weight) throws -> Double)? = nil, _ make: () throws -> Weight) throws {
+    /// Replaces the weight of `layer` by what `make` gives, or by what a run before this one kept. `outputError` gives nil where it is not known.
+    package mutating func replace(_ layer: Layer, outputError: ((Weight) throws -> Double?)? = nil, _ make: () throws -> Weight) throws {
         try Task.checkCancellation()
         let digest = context.checkpoint == nil ? "" : layer.weight.digest + " " + parameters + " seed \(context.seed)"
         let weight: Weight
@@ -35,7 +35,7 @@ package struct LayerReplacement {
             try context.checkpoint?.store(weight, name: layer.name, digest: digest)
         }
         graph.replaceWeight(layer.weightID, with: weight)
-        reports.append(try TensorReport(name: layer.name, before: layer.weight, after: weight, outputError: outputError?(weight)))
+        reports.append(try TensorReport(name: layer.name, before: layer.weight, after: weight, outputError: outputError.flatMap { try $0(weight) }))
         done += 1
         try context.progress(StepProgress(technique: technique, detail: layer.name, done: done, total: total))
     }

@@ -14,7 +14,9 @@ package protocol RecipeTechnique: CompressionStep {
 
 /// Every technique, in the order listings show.
 package enum Techniques {
-    package static let all: [any RecipeTechnique.Type] = []
+    package static let all: [any RecipeTechnique.Type] = [
+        PruneByMagnitude.self, PruneByWanda.self, PruneBySparseGPT.self, PruneByActivationFrequency.self,
+    ]
 }
 
 /// A parameter of a technique.

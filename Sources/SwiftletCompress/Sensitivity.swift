@@ -1,0 +1,164 @@
+// Sensitivity: what a graph's answers lose when one candidate change is made and nothing else, layer by layer. What mixed precision and rates of
+// pruning a layer are chosen by.
+//
+// The parent's answers are computed once and kept; each candidate graph runs on the same data and is compared row by row.
+import Foundation
+import SwiftletLanguage
+import SwiftletRuntime
+
+/// How two answers to the same data differ.
+public enum Divergence: String, Sendable, Codable, Hashable {
+    /// Mean over rows of KL(parent ‖ candidate) in nats, where rows of the first output are logits.
+    case logits
+    /// The same where rows are probabilities already.
+    case probabilities
+    /// Σ(a − b)² / Σa² over all elements of the first output.
+    case relativeError
+
+    /// What suits the first output: a language model has logits; a softmax makes probabilities; of anything else the numbers are compared.
+    package init(suiting graph: Graph) {
+        let producer = graph.outputs.first.flatMap { output in graph.nodes.last { $0.outputs.contains(output) } }
+        if graph.input(named: LanguageGraph.tokenInput) != nil {
+            self = .logits
+        } else if producer?.op == .softmax {
+            self = .probabilities
+        } else {
+            self = .relativeError
+        }
+    }
+}
+
+/// What one candidate costs.
+public struct SensitivityEntry: Sendable, Codable, Equatable {
+    /// The weights the candidate works on, as its scope names them.
+    public var layer: String
+    /// What was tried: a format, a sparsity.
+    public var candidate: String
+    /// How far the answers moved, as `Divergence` measures it.
+    public var divergence: Double
+}
+
+/// One change to try.
+public struct SensitivityCandidate: Sendable {
+    public var layer: String
+    public var label: String
+    /// A step restricted to the layer by its scope.
+    public var step: any CompressionStep
+
+    public init(layer: String, label: String, step: any CompressionStep) {
+        self.layer = layer
+        self.label = label
+        self.step = step
+    }
+}
+
+/// Measures candidates one by one.
+public struct SensitivityScan: Sendable {
+    /// How answers are compared; nil for what suits the graph.
+    public var divergence: Divergence?
+
+    public init(divergence: Divergence? = nil) { self.divergence = divergence }
+
+    /// Bytes of the parent's answers that are kept at most.
+    private static let largestAnswer = 4 << 30
+
+    /// An entry a candidate, in their order. `data` must ask for the outputs that are compared (`TokenWindows.askingForLogits`); a few short windows
+    /// do, since each candidate is run on all of them.
+    ///
+    /// Throws `SwiftletError.invalidArgument` when the data give no rows to compare or the answers are too many to keep, and what the steps throw.
+    public func scan(
+        _ graph: Graph, candidates: [SensitivityCandidate], data: any CalibrationData, in context: CompressionContext
+    ) throws -> [SensitivityEntry] {
+        guard let output = graph.outputs.first else {
+            throw SwiftletError.invalidGraph(node: graph.name, reason: "has no output", remedy: "Use a graph that computes something.")
+        }
+        let divergence = divergence ?? Divergence(suiting: graph)
+        let parent = try answers(graph, output, data, context)
+        guard parent.contains(where: { !$0.isEmpty }) else {
+            throw SwiftletError.invalidArgument(
+                name: "data", reason: "they ask for no rows of the output \(graph[output].name)", remedy: "Ask for logits of the windows (askingForLogits).")
+        }
+        return try candidates.enumerated().map { index, candidate in
+            try Task.checkCancellation()
+            let changed = try candidate.step.run(graph, in: context).graph
+            guard let other = changed.outputs.first else {
+                throw SwiftletError.invalidGraph(node: candidate.layer, reason: "the step removed the outputs", remedy: "Check the step.")
+            }
+            var comparison = Comparison(divergence)
+            try GraphRun(changed, values: [other], in: context).forEachBatch(of: data) { batch, values in
+                let width = try values.shape(other).dimensions.last ?? 1
+                let answer = try values.floats(other)
+                guard answer.count == parent[batch].count else {
+                    throw SwiftletError.invalidGraph(
+                        node: candidate.layer, reason: "the step changed the output's shape", remedy: "Scan steps that keep the outputs as they are.")
+                }
+                parent[batch].withUnsafeBufferPointer { comparison.add($0, answer, width: max(1, width)) }
+            }
+            try context.progress(
+                StepProgress(technique: "sensitivity", detail: "\(candidate.layer) \(candidate.label)", done: index + 1, total: candidates.count))
+            return SensitivityEntry(layer: candidate.layer, candidate: candidate.label, divergence: comparison.value)
+        }
+    }
+
+    private func answers(_ graph: Graph, _ output: ValueID, _ data: any CalibrationData, _ context: CompressionContext) throws -> [[Float]] {
+        var answers: [[Float]] = []
+        var bytes = 0
+        try GraphRun(graph, values: [output], in: context).forEachBatch(of: data) { _, values in
+            let answer = try values.floats(output)
+            bytes += answer.count * MemoryLayout<Float>.stride
+            guard bytes <= Self.largestAnswer else {
+                throw SwiftletError.invalidArgument(
+                    name: "data", reason: "the answers to compare with take more than \(Self.largestAnswer >> 30) GiB", remedy: "Scan with fewer or shorter samples.")
+            }
+            answers.append(Array(answer))
+        }
+        return answers
+    }
+}
+
+/// Adds up how rows differ.
+private struct Comparison {
+    private let divergence: Divergence
+    private var sum = 0.0
+    private var weight = 0.0
+
+    init(_ divergence: Divergence) { self.divergence = divergence }
+
+    /// The mean a row, or the relative error; 0 where both are all zero.
+    var value: Double { weight > 0 ? max(0, sum / weight) : sum }
+
+    mutating func add(_ parent: UnsafeBufferPointer<Float>, _ other: UnsafeBufferPointer<Float>, width: Int) {
+        guard divergence != .relativeError else {
+            for (a, b) in zip(parent, other) {
+                sum += Double(a - b) * Double(a - b)
+                weight += Double(a) * Double(a)
+            }
+            return
+        }
+        for start in stride(from: 0, to: parent.count - parent.count % width, by: width) {
+            let range = start..<start + width
+            let (p, q) = (UnsafeBufferPointer(rebasing: parent[range]), UnsafeBufferPointer(rebasing: other[range]))
+            sum += divergence == .logits ? Self.divergence(logits: p, q) : Self.divergence(probabilities: p, q)
+            weight += 1
+        }
+    }
+
+    /// Σ p·(log p − log q) with p and q the softmax of the logits.
+    private static func divergence(logits a: UnsafeBufferPointer<Float>, _ b: UnsafeBufferPointer<Float>) -> Double {
+        let (largestA, largestB) = (a.max() ?? 0, b.max() ?? 0)
+        var (sumA, sumB, dot) = (0.0, 0.0, 0.0)
+        for index in a.indices {
+            let e = Double(expf(a[index] - largestA))
+            sumA += e
+            sumB += Double(expf(b[index] - largestB))
+            dot += e * Double((a[index] - largestA) - (b[index] - largestB))
+        }
+        return dot / sumA - log(sumA) + log(sumB)
+    }
+
+    /// Probabilities below the smallest normal number count as that.
+    private static func divergence(probabilities a: UnsafeBufferPointer<Float>, _ b: UnsafeBufferPointer<Float>) -> Double {
+        let floor = Float.leastNormalMagnitude
+        return zip(a, b).reduce(0) { sum, pair in pair.0 > 0 ? sum + Double(pair.0) * (log(Double(pair.0)) - log(Double(max(pair.1, floor)))) : sum }
+    }
+}
