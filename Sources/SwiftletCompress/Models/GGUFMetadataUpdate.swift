@@ -17,7 +17,9 @@ struct GGUFMetadataUpdate {
     /// Sets what changed.
     func apply(to writer: inout GGUFWriter) throws {
         try setFileType(&writer)
+        try setBlockCount(&writer)
         try setHiddenWidth(&writer)
+        try setHeads(&writer)
     }
 
     /// `general.file_type` names the format most weights are in.
@@ -49,7 +51,76 @@ struct GGUFMetadataUpdate {
         graph.weights.compactMap { id, weight in graph[id].name.hasSuffix(".ffn_down.weight") ? weight.columnCount : nil }
     }
 
+    /// `<architecture>.attention.…`: one number of heads for all layers. The length of a head is left to follow from the width where a file does
+    /// not say it, which holds no longer.
+    private func setHeads(_ writer: inout GGUFWriter) throws {
+        let heads = attentions(new)
+        guard heads != attentions(old), let first = heads.first else { return }
+        guard heads.allSatisfy({ $0.heads == first.heads && $0.keyValueHeads == first.keyValueHeads && $0.headDimension == first.headDimension }) else {
+            throw SwiftletError.unsupported(
+                file: "GGUF", place: "attention.head_count", reason: "layers differ in their heads, the format has one number for all",
+                remedy: "Prune the same number of heads in every layer.")
+        }
+        for (name, value) in [
+            ("attention.head_count", first.heads), ("attention.head_count_kv", first.keyValueHeads), ("attention.key_length", first.headDimension),
+            ("attention.value_length", first.headDimension),
+        ] { writer.set(try key(name), .uint32(UInt32(clamping: value))) }
+        if try metadata.int(key("rope.dimension_count")) == nil {
+            writer.set(try key("rope.dimension_count"), .uint32(UInt32(clamping: first.headDimension)))
+        }
+    }
+
+    private struct Heads: Equatable {
+        let heads, keyValueHeads, headDimension: Int
+    }
+
+    private func attentions(_ graph: Graph) -> [Heads] {
+        graph.nodes.compactMap { node in
+            guard case .attention(let attention) = node.op else { return nil }
+            return Heads(heads: attention.heads, keyValueHeads: attention.keyValueHeads, headDimension: attention.headDimension)
+        }
+    }
+
+    /// `<architecture>.block_count`; lists with an entry a layer lose what is behind it: layers stand where layers of their kind stood.
+    private func setBlockCount(_ writer: inout GGUFWriter) throws {
+        let (before, after) = (old.blockCount, new.blockCount)
+        guard before != after else { return }
+        writer.set(try key("block_count"), .uint32(UInt32(clamping: after)))
+        let prefix = try key("")
+        for entry in metadata.entries where entry.key.hasPrefix(prefix) {
+            guard case .array(let array) = entry.value, array.count == before else { continue }
+            writer.set(entry.key, .array(array.prefix(after)))
+        }
+    }
+
     private func key(_ name: String) throws -> String { "\(try metadata.requiredString("general.architecture")).\(name)" }
+}
+
+extension Graph {
+    /// Layers whose weights are named `blk.<number>.…`.
+    var blockCount: Int {
+        Set(weights.compactMap { id, _ in self[id].name.hasPrefix("blk.") ? self[id].name.dropFirst(4).prefix { $0 != "." } : nil }).count
+    }
+}
+
+extension GGUFArray {
+    /// The first `count` elements.
+    fileprivate func prefix(_ count: Int) -> GGUFArray {
+        switch self {
+        case .uint8(let values): .uint8(Array(values.prefix(count)))
+        case .int8(let values): .int8(Array(values.prefix(count)))
+        case .uint16(let values): .uint16(Array(values.prefix(count)))
+        case .int16(let values): .int16(Array(values.prefix(count)))
+        case .uint32(let values): .uint32(Array(values.prefix(count)))
+        case .int32(let values): .int32(Array(values.prefix(count)))
+        case .uint64(let values): .uint64(Array(values.prefix(count)))
+        case .int64(let values): .int64(Array(values.prefix(count)))
+        case .float32(let values): .float32(Array(values.prefix(count)))
+        case .float64(let values): .float64(Array(values.prefix(count)))
+        case .bool(let values): .bool(Array(values.prefix(count)))
+        case .string, .array: self
+        }
+    }
 }
 
 extension WeightFormat {

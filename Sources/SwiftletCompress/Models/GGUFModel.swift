@@ -48,6 +48,11 @@ public struct GGUFModel: CompressibleModel {
                     written.formUnion(parts)
                 }
             } else if old[tensor.name] == nil {
+                guard graph.blockCount == self.graph.blockCount || !tensor.name.hasPrefix("blk.") else {
+                    throw SwiftletError.unsupported(
+                        file: path, place: tensor.name, reason: "no node reads it, so which layer it belongs to now that some are gone is not known",
+                        remedy: "Keep all layers.")
+                }
                 try writer.add(name: tensor.name, shape: tensor.shape, format: tensor.format, store: tensor.store)
             }
         }

@@ -16,6 +16,7 @@ package protocol RecipeTechnique: CompressionStep {
 package enum Techniques {
     package static let all: [any RecipeTechnique.Type] = [
         PruneByMagnitude.self, PruneByWanda.self, PruneBySparseGPT.self, PruneByActivationFrequency.self,
+        PruneChannels.self, PruneNeurons.self, PruneHeads.self, PruneLayers.self,
     ]
 }
 
