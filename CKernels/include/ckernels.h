@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ckernels/attention.h"
+#include "ckernels/block_levels.h"
 #include "ckernels/blocks.h"
 #include "ckernels/checksum.h"
 #include "ckernels/conv.h"
