@@ -15,7 +15,7 @@ package protocol RecipeTechnique: CompressionStep {
 /// Every technique, in the order listings show.
 package enum Techniques {
     package static let all: [any RecipeTechnique.Type] = [
-        PruneByMagnitude.self, PruneByWanda.self, PruneBySparseGPT.self, PruneByActivationFrequency.self,
+        QuantizeWeights.self, PruneByMagnitude.self, PruneByWanda.self, PruneBySparseGPT.self, PruneByActivationFrequency.self,
         PruneChannels.self, PruneNeurons.self, PruneHeads.self, PruneLayers.self,
     ]
 }
