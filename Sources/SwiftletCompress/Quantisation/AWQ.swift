@@ -1,0 +1,112 @@
+// AWQ: columns that large activations meet are scaled up before rounding, and the activations down by as much, so that what matters is rounded
+// more finely. Lin et al., "AWQ: Activation-aware Weight Quantization for LLM Compression and Acceleration", 2023.
+//
+// The scale of column i is mean(|xᵢ|)^α, brought to a geometric middle of 1; α is searched for the least error of the layer's output after rounding
+// to the format that a later step stores. The step itself rounds nothing: it returns a graph that computes the same.
+import Foundation
+import SwiftletRuntime
+
+/// Scales the columns of matrices by what activations meet them.
+public struct AWQ: CompressionStep {
+    public static let technique = "awq"
+
+    public var scope: Scope
+    /// The format the next step stores.
+    public var plan: FormatPlan
+    public var fallback: FormatPlan.Fallback
+    public var bits: Int?
+    /// How many α between 0 and 1 are tried.
+    public var gridSteps: Int
+
+    public init(_ plan: FormatPlan, scope: Scope = .all, fallback: FormatPlan.Fallback = .sameBits, bits: Int? = nil, gridSteps: Int = 20) {
+        self.plan = plan
+        self.scope = scope
+        self.fallback = fallback
+        self.bits = bits
+        self.gridSteps = gridSteps
+    }
+
+    public func run(_ graph: Graph, in context: CompressionContext) throws -> StepResult {
+        let data = try context.requiredCalibration(for: Self.technique)
+        let pool = try ThreadPool(threadCount: context.threads)
+        let sites = ScaleSite.all(in: graph, scope: scope)
+        guard !sites.isEmpty else {
+            throw SwiftletError.invalidArgument(
+                name: "scope", reason: "no value is made by a norm or a gate and read by linear layers of the scope alone", remedy: "Widen the scope, or leave awq out.")
+        }
+        var result = graph
+        var notes: [String] = []
+        let blocks = graph.blockCount
+        // Scales inside one site do not change what flows into another, so all are measured on the parent.
+        for (number, chunk) in sites.chunked(8).enumerated() {
+            let moments = try InputMoments.collect(graph, layers: chunk.flatMap(\.readers), order: .gram, data: data, in: context, technique: Self.technique)
+            for (index, site) in chunk.enumerated() {
+                guard let key = InputKey(site.readers[0], in: graph), let moment = moments[key], let gram = moment.gram, moment.rows > 0 else { continue }
+                let (alpha, scales, gain) = try bestScales(site, result, moment, gram, blocks, pool)
+                if alpha > 0 { try site.migrate(scales, in: &result) }
+                notes.append(String(format: "%@: alpha %.2f, output error after rounding × %.3f", graph[site.value].name, alpha, gain))
+                try context.progress(
+                    StepProgress(technique: Self.technique, detail: graph[site.value].name, done: number * 8 + index + 1, total: sites.count))
+            }
+        }
+        let reports = try sites.flatMap(\.readers).map { layer in
+            try TensorReport(name: layer.name, before: layer.weight, after: result[layer.weightID].weight ?? layer.weight)
+        }
+        return try StepResult(technique: Self.technique, before: graph, after: result, tensors: reports, notes: notes)
+    }
+
+    /// The exponent with the least error, its scales, and that error as a share of the one without scales.
+    private func bestScales(
+        _ site: ScaleSite, _ graph: Graph, _ moment: InputMoments, _ gram: [Float], _ blocks: Int, _ pool: ThreadPool
+    ) throws -> (alpha: Double, scales: [Float], gain: Double) {
+        // The rows of a matrix may have been scaled by a site before this one: what is rounded is the matrix as it is now.
+        let weights = try site.readers.map { layer in try (layer, (graph[layer.weightID].weight ?? layer.weight).elements()) }
+        let means = moment.magnitudes.map { max($0 / Float(moment.rows), 1e-4) }
+        var plain = 0.0
+        var best = (alpha: 0.0, scales: [Float](repeating: 1, count: means.count), error: Double.infinity)
+        for step in 0..<max(1, gridSteps) {
+            let alpha = Double(step) / Double(gridSteps)
+            var scales = means.map { powf($0, Float(alpha)) }
+            let middle = ((scales.max() ?? 1) * (scales.min() ?? 1)).squareRoot()
+            scales = scales.map { $0 / middle }
+            var error = 0.0
+            for (layer, elements) in weights {
+                let format = try plan.format(of: layer.name, columns: layer.weight.columnCount, isHead: false, layers: blocks, fallback: fallback)
+                let columns = scales.count
+                var scaled = elements
+                for index in scaled.indices { scaled[index] *= scales[index % columns] }
+                let rounded = try Weight(name: layer.name, shape: layer.weight.shape, floats: scaled)
+                    .stored(as: format, bits: bits, searches: false, name: layer.name, pool: pool).elements()
+                for index in scaled.indices { scaled[index] = elements[index] - rounded[index] / scales[index % columns] }
+                error += try Weight.energy(scaled, gram: gram, columns: columns)
+            }
+            if step == 0 { plain = error }
+            if error < best.error { best = (alpha, scales, error) }
+        }
+        return (best.alpha, best.scales, plain > 0 ? best.error / plain : 1)
+    }
+}
+
+extension AWQ: RecipeTechnique {
+    package static let summary = "Scales columns by the activations that meet them, so that a later quantise step rounds what matters more finely"
+    package static let parameters = [
+        RecipeParameter("format", .choice(FormatPlan.names), "the format the next step stores"),
+        RecipeParameter("fallback", .choice(FormatPlan.Fallback.allCases.map(\.rawValue)), default: .text("same-bits"), "for rows that are not whole blocks of 256"),
+        RecipeParameter("bits", .integer(0...8), default: .integer(0), "levels used of q4_1 or q5_1, 0 for all"),
+        RecipeParameter("steps", .integer(1...100), default: .integer(20), "exponents tried between 0 and 1"),
+    ]
+
+    package init(_ values: RecipeValues) throws {
+        let bits = try values.integer("bits")
+        self.init(
+            try FormatPlan(values.text("format")), scope: values.scope, fallback: FormatPlan.Fallback(rawValue: try values.text("fallback")) ?? .sameBits,
+            bits: bits == 0 ? nil : bits, gridSteps: try values.integer("steps"))
+    }
+}
+
+extension Array {
+    /// The elements in runs of `count`, the last one shorter.
+    fileprivate func chunked(_ count: Int) -> [ArraySlice<Element>] {
+        stride(from: 0, to: self.count, by: count).map { self[$0..<Swift.min(self.count, $0 + count)] }
+    }
+}
