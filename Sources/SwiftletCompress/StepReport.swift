@@ -74,6 +74,8 @@ public struct StepReport: Sendable, Codable, Equatable {
     public var tensors: [TensorReport]
     /// What a reader should know besides the numbers.
     public var notes: [String]
+    /// What candidates lost, for techniques that measure it.
+    public var sensitivities: [SensitivityEntry] = []
     /// Wall time; filled in by the compressor.
     public var seconds: Double
 

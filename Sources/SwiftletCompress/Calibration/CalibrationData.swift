@@ -11,6 +11,9 @@ public protocol CalibrationData: Sendable {
 
     /// One batch. Throws when the data cannot be read.
     func batch(_ index: Int) throws -> CalibrationBatch
+
+    /// At most `limit` of the batches, asking for every output: what changes of a graph are compared on.
+    func forComparison(limit: Int) -> any CalibrationData
 }
 
 /// Inputs of one run.
@@ -34,4 +37,5 @@ public struct TensorBatches: CalibrationData {
 
     public var batchCount: Int { batches.count }
     public func batch(_ index: Int) throws -> CalibrationBatch { CalibrationBatch(binding: [:], inputs: batches[index]) }
+    public func forComparison(limit: Int) -> any CalibrationData { TensorBatches(Array(batches.prefix(limit))) }
 }

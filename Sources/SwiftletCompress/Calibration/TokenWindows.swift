@@ -40,6 +40,10 @@ public struct TokenWindows: CalibrationData {
     /// The same windows with or without logits.
     public func askingForLogits(_ asks: Bool) -> TokenWindows { TokenWindows(windows: windows, asksForLogits: asks) }
 
+    public func forComparison(limit: Int) -> any CalibrationData {
+        TokenWindows(windows: Array(windows.prefix(limit)), asksForLogits: true)
+    }
+
     public var batchCount: Int { windows.count }
     public var stateBinding: Binding { [LanguageGraph.slots: 1, LanguageGraph.context: windows[0].count] }
 

@@ -15,9 +15,9 @@ package protocol RecipeTechnique: CompressionStep {
 /// Every technique, in the order listings show.
 package enum Techniques {
     package static let all: [any RecipeTechnique.Type] = [
-        QuantizeWeights.self, GPTQ.self, AWQ.self, PruneByMagnitude.self, PruneByWanda.self,
-        PruneBySparseGPT.self, PruneByActivationFrequency.self, PruneChannels.self, PruneNeurons.self, PruneHeads.self,
-        PruneLayers.self,
+        QuantizeWeights.self, GPTQ.self, AWQ.self, MixedPrecision.self, PruneByMagnitude.self,
+        PruneByWanda.self, PruneBySparseGPT.self, PruneByActivationFrequency.self, PruneChannels.self, PruneNeurons.self,
+        PruneHeads.self, PruneLayers.self,
     ]
 }
 
