@@ -15,6 +15,8 @@ public struct CompressionContext: Sendable {
     public var progress: @Sendable (StepProgress) throws -> Void
     /// Where finished layers are kept, so that a compression that was interrupted goes on; nil to keep nothing.
     package var checkpoint: Checkpoint?
+    /// The graph that the step before this one was given, filled in by the compressor: what corrections compare with. Nil for the first step.
+    package var graphBeforeLastStep: Graph?
 
     package init(
         passes: PassPipeline, calibration: (any CalibrationData)? = nil, threads: Int? = nil, instructionSet: InstructionSet? = nil, seed: UInt64 = 0,

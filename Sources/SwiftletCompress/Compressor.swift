@@ -15,12 +15,14 @@ public struct Compressor: Sendable {
     /// Throws `SwiftletError.invalidGraph` naming a step whose result does not verify, and what steps throw.
     public func run(_ graph: Graph, in context: CompressionContext) throws -> CompressionResult {
         var graph = graph
+        var previous: Graph?
         var reports: [StepReport] = []
         let clock = ContinuousClock()
         for (index, step) in steps.enumerated() {
             let technique = type(of: step).technique
             var context = context
             context.checkpoint = context.checkpoint?.part("\(index + 1)-\(technique)")
+            context.graphBeforeLastStep = previous
             let start = clock.now
             var result = try step.run(graph, in: context)
             do {
@@ -30,7 +32,7 @@ public struct Compressor: Sendable {
             }
             result.report.seconds = (clock.now - start) / .seconds(1)
             reports.append(result.report)
-            graph = result.graph
+            (previous, graph) = (graph, result.graph)
         }
         return CompressionResult(graph: graph, steps: reports)
     }

@@ -55,5 +55,6 @@ extension Graph {
     package mutating func replaceWeight(_ id: ValueID, with weight: Weight) {
         self[id].origin = .weight(weight)
         self[id].type = weight.type
+        self[id].quantized = nil
     }
 }

@@ -209,5 +209,9 @@ extension ONNXType {
 extension PassPipeline {
     /// What is done to every imported network before a backend sees it.
     package static let network = PassPipeline(
-        name: "network", [DeadCodeElimination(), UnsignedActivations(), FuseQuantization(), FuseGates(), FoldChannelScales(), FuseConvolution(), DeadCodeElimination()])
+        name: "network",
+        [
+            DeadCodeElimination(), DequantizedConstants(), UnsignedActivations(), FuseQuantization(), BlockLinears(), FuseGates(), FoldChannelScales(), FuseConvolution(),
+            DeadCodeElimination(),
+        ])
 }

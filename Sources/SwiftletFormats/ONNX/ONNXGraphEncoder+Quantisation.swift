@@ -42,10 +42,16 @@ extension ONNXGraphEncoder {
         emit("Cast", [value], [.int("to", Int(element.onnx.rawValue))], to: result())
     }
 
-    mutating func dequantize(to element: DType) throws {
+    /// Whether the node is one DequantizeLinear.
+    func isDequantizeLinear(to element: DType) -> Bool {
         let q = self.element(0)
         let takes = Self.quantisedIntegers.contains(q) || Self.narrowFloats.contains(q) || (q == .i32 && node.inputs.count == 2)
-        if let spread = spread(), takes, Self.operandFloats.contains(element), self.element(1) == element {
+        return spread() != nil && takes && Self.operandFloats.contains(element) && self.element(1) == element
+    }
+
+    mutating func dequantize(to element: DType) throws {
+        let q = self.element(0)
+        if isDequantizeLinear(to: element), let spread = spread() {
             let inputs = try [operand(0)] + (1..<node.inputs.count).map { try operand($0, shape: spread.shape) }
             emit("DequantizeLinear", inputs, spread.axis.map { [.int("axis", $0)] } ?? [], to: result())
             return

@@ -95,9 +95,22 @@ struct ONNXGraphEncoder: Sendable {
         case .state: throw unsupported("reads or writes the state '\(value.name)', which outlives a run")
         case .weight(let weight):
             let name = name(id)
-            if written.insert(id).inserted { try add(weight, name, shape: weight.shape.dimensions) }
+            if written.insert(id).inserted, try !dequantise(id) { try add(weight, name, shape: weight.shape.dimensions) }
             return name
         }
+    }
+
+    /// Writes a constant that was dequantised as what it was made from, and the operator that makes it; false when it is no such constant, or takes
+    /// more room so.
+    private mutating func dequantise(_ id: ValueID) throws -> Bool {
+        guard let source = graph[id].quantized, graph[id].type.element == .f32, graph[source.values].weight != nil, graph[source.scale].weight != nil else { return false }
+        let outer = node
+        defer { node = outer }
+        node = Node(
+            name: graph[id].name, op: .tensor(.dequantize(.f32)), inputs: [source.values, source.scale] + (source.zeroPoint.map { [$0] } ?? []), outputs: [id])
+        guard isDequantizeLinear(to: .f32) else { return false }
+        try dequantize(to: .f32)
+        return true
     }
 
     /// An operand of floats in another type of floats.

@@ -1,0 +1,233 @@
+import SwiftletCompress
+import SwiftletNetwork
+import SwiftletRuntime
+import TestSupport
+import Testing
+
+@Suite struct CrossLayerEqualisationTests {
+    private static func largest(_ weight: Weight, channels: Int) throws -> [Float] {
+        let values = try weight.elements()
+        let run = values.count / channels
+        return (0..<channels).map { channel in values[channel * run..<(channel + 1) * run].reduce(0) { max($0, abs($1)) } }
+    }
+
+    /// A convolution whose channels differ by up to a thousand times, a depthwise one and a pointwise one.
+    private static func chain(_ function: Unary) throws -> Graph {
+        var network = SmallNetwork()
+        let x = network.builder.input("image", .f32, [1, 3, 12, 12])
+        let factors: [Float] = [0.01, 10, 1, 0.1, 3, 1]
+        let weight = network.generator.floats(6 * 3).enumerated().map { $1 * factors[$0 / 3] }
+        var y = try network.builder.unary(function, network.convolution(x, "wide", outputs: 6, weight: weight), name: "f")
+        y = try network.builder.unary(.relu, network.convolution(y, "depthwise", outputs: 6, kernel: 3, groups: 6), name: "g")
+        return network.graph(try network.convolution(y, "pointwise", outputs: 5))
+    }
+
+    @Test(arguments: [Unary.relu, .leakyRelu(0.2)])
+    func theNetworkComputesTheSameWithEqualRanges(_ function: Unary) throws {
+        let graph = try Self.chain(function)
+        let result = try Compressor([CrossLayerEqualisation(rounds: 200)]).run(graph, in: graph.context(nil))
+        let image = try #require(SmallNetwork.images(1).batches.first)
+        let (before, after) = (try graph.run(image), try result.graph.run(image))
+        #expect(relativeError(after, before).squareRoot() < 1e-5)
+        let layers = Dictionary(uniqueKeysWithValues: result.graph.layers().map { ($0.name, $0.weight) })
+        let (wide, depthwise) = (try #require(layers["wide.weight"]), try #require(layers["depthwise.weight"]))
+        for (a, b) in zip(try Self.largest(wide, channels: 6), try Self.largest(depthwise, channels: 6)) { #expect(abs(a / b - 1) < 0.01) }
+        // The inputs of the pointwise layer have the range of the depthwise one's outputs.
+        let pointwise = try #require(layers["pointwise.weight"]).elements()
+        for (channel, range) in try Self.largest(depthwise, channels: 6).enumerated() {
+            let input = (0..<5).reduce(Float(0)) { max($0, abs(pointwise[$1 * 6 + channel])) }
+            #expect(abs(range / input - 1) < 0.01)
+        }
+    }
+
+    @Test func grouped() throws {
+        var network = SmallNetwork()
+        let x = network.builder.input("image", .f32, [1, 3, 12, 12])
+        let y = try network.builder.unary(.relu, network.convolution(x, "first", outputs: 6), name: "relu")
+        let graph = network.graph(try network.convolution(y, "grouped", outputs: 4, kernel: 3, groups: 2))
+        let result = try Compressor([CrossLayerEqualisation()]).run(graph, in: graph.context(nil)).graph
+        let image = try #require(SmallNetwork.images(1).batches.first)
+        #expect(try relativeError(result.run(image), graph.run(image)).squareRoot() < 1e-5)
+        #expect(try result.layers()[0].weight.elements() != graph.layers()[0].weight.elements())
+    }
+
+    @Test func valuesThatOthersReadAndUpperCutsAreLeftAlone() throws {
+        let residual = try SmallNetwork.mobile()
+        let image = try #require(SmallNetwork.images(1).batches.first)
+        let result = try Compressor([CrossLayerEqualisation()]).run(residual, in: residual.context(nil))
+        #expect(try relativeError(result.graph.run(image), residual.run(image)).squareRoot() < 1e-5)
+        #expect(result.steps[0].tensors.map(\.name).sorted() == ["depthwise.weight", "project.weight"])
+
+        let clipped = try Self.chain(.clip(0, 6))
+        let dropped = try Compressor([CrossLayerEqualisation(dropsUpperCuts: true)]).run(clipped, in: clipped.context(nil))
+        #expect(dropped.steps[0].tensors.count == 3)
+        #expect(!dropped.graph.nodes.contains { $0.op == .unary(.clip(0, 6)) })
+        #expect(try relativeError(dropped.graph.run(image), Self.chain(.relu).run(image)).squareRoot() < 1e-5)
+    }
+
+    @Test func channelsOfZerosStay() throws {
+        var network = SmallNetwork()
+        let x = network.builder.input("image", .f32, [1, 3, 12, 12])
+        let y = try network.convolution(x, "first", outputs: 2, weight: [0, 0, 0, 1, 2, 3])
+        let graph = network.graph(try network.convolution(y, "second", outputs: 1, weight: [5, 0]))
+        let result = try Compressor([CrossLayerEqualisation()]).run(graph, in: graph.context(nil)).graph
+        #expect(try result.layers().map { try $0.weight.elements() } == [[0, 0, 0, 1, 2, 3], [5, 0]])
+    }
+}
+
+@Suite struct BiasCorrectionTests {
+    /// Adds a number a channel to the biases of some layers, as a quantiser that rounds badly would.
+    private struct Shift: CompressionStep {
+        static let technique = "shift"
+        let scope = Scope.all
+        let shifts: [String: Float]
+
+        func run(_ graph: Graph, in context: CompressionContext) throws -> StepResult {
+            var result = graph
+            for layer in graph.layers() {
+                guard let shift = shifts[layer.name] else { continue }
+                let id = graph.nodes[layer.node].inputs[2]
+                let old = try #require(graph[id].weight)
+                result.replaceWeight(
+                    id, with: try Weight(name: "b", shape: old.shape, floats: old.elements().enumerated().map { $1 + shift * Float($0 + 1) }))
+            }
+            return try StepResult(technique: Self.technique, before: graph, after: result, tensors: [])
+        }
+    }
+
+    @Test func knownShiftsAreTakenBack() throws {
+        let graph = try SmallNetwork.mobile()
+        let shift = Shift(shifts: ["stem.weight": 0.03, "depthwise.weight": -0.02, "head.weight": 0.05, "classes.weight": 0.1])
+        let context = try graph.context(SmallNetwork.images(6))
+        let image = try #require(SmallNetwork.images(1, seed: 77).batches.first)
+        let broken = try Compressor([shift]).run(graph, in: context).graph
+        #expect(try relativeError(broken.run(image), graph.run(image)) > 1e-3)
+        let result = try Compressor([shift, BiasCorrection()]).run(graph, in: context).graph
+        #expect(try relativeError(result.run(image), graph.run(image)).squareRoot() < 1e-4)
+        for layer in graph.layers() {
+            let (old, new) = (graph.nodes[layer.node].inputs[2], try #require(result.nodes.first { $0.name == graph.nodes[layer.node].name }).inputs[2])
+            let (a, b) = (try #require(graph[old].weight).elements(), try #require(result[new].weight).elements())
+            #expect(zip(a, b).allSatisfy { abs($0 - $1) < 1e-4 }, "\(layer.name)")
+        }
+    }
+
+    @Test func meansOfAQuantisedNetworkAreThoseOfItsParent() throws {
+        let graph = try SmallNetwork.mobile()
+        let data = try SmallNetwork.images(6)
+        let context = try graph.context(data)
+        let coarse = QuantizeStatic(isPerChannel: false)
+        let plain = try Compressor([coarse]).run(graph, in: context).graph
+        let corrected = try Compressor([coarse, BiasCorrection()]).run(graph, in: context).graph
+        func meanError(_ other: Graph) throws -> Float {
+            var sums = [Float](repeating: 0, count: 10)
+            for batch in data.batches { for (place, pair) in zip(try other.run(batch), try graph.run(batch)).enumerated() { sums[place] += pair.0 - pair.1 } }
+            return sums.reduce(0) { $0 + abs($1) }
+        }
+        #expect(try meanError(corrected) < 0.05 * meanError(plain))
+    }
+
+    @Test func withoutAStepBeforeOrDataItIsAnError() throws {
+        let graph = try SmallNetwork.mobile()
+        #expect(throws: SwiftletError.self) { _ = try Compressor([BiasCorrection()]).run(graph, in: graph.context(SmallNetwork.images(1))) }
+        #expect(throws: SwiftletError.self) { _ = try Compressor([Shift(shifts: [:]), BiasCorrection()]).run(graph, in: graph.context(nil)) }
+        #expect(throws: SwiftletError.self) { _ = try Compressor([Shift(shifts: [:]), BiasCorrection()]).run(graph, in: graph.context(TensorBatches([]))) }
+    }
+}
+
+@Suite struct SmoothQuantTests {
+    /// A normalisation with a few large channels in front of two linear layers, and one of them behind another one.
+    private static func network(isShared: Bool, rms: Bool = false) throws -> Graph {
+        var network = SmallNetwork(seed: 11)
+        let x = network.builder.input("x", .f32, [4, 32])
+        var scale = network.generator.floats(32, in: 0.5...1)
+        for place in stride(from: 0, to: 32, by: 9) { scale[place] *= 50 }
+        let vector = try network.constant("norm.weight", [32], scale)
+        let y: ValueID
+        if rms {
+            y = try network.builder.rmsNorm(x, scale: vector, epsilon: 1e-5, name: "norm")
+        } else {
+            y = try network.builder.node(.layerNorm(epsilon: 1e-5), [x, vector, try network.constant("norm.bias", [32])], name: "norm")[0]
+        }
+        let (a, b) = (try network.linear(y, "a", outputs: 16), try network.linear(y, "b", outputs: 16))
+        var z = try network.builder.binary(.add, a, b, name: "sum")
+        if isShared { z = try network.linear(try network.builder.binary(.add, y, try network.linear(z, "c", outputs: 32), name: "residual"), "d", outputs: 4) }
+        return network.graph(z)
+    }
+
+    private static func data() throws -> TensorBatches {
+        var generator = SeededGenerator(seed: 4)
+        return TensorBatches(try (0..<3).map { _ in ["x": try Tensor(generator.floats(4 * 32), shape: [4, 32])] })
+    }
+
+    @Test(arguments: [false, true], [false, true])
+    func theNetworkComputesTheSame(isShared: Bool, rms: Bool) throws {
+        let graph = try Self.network(isShared: isShared, rms: rms)
+        let result = try Compressor([SmoothQuant(inserts: isShared)]).run(graph, in: graph.context(Self.data()))
+        let input = try Self.data().batches[0]
+        #expect(try relativeError(result.graph.run(input), graph.run(input)).squareRoot() < 1e-5)
+        #expect(result.steps[0].tensors.map(\.name) == ["a.weight", "b.weight"])
+        #expect(result.graph.nodes.count == graph.nodes.count + (isShared ? 1 : 0))
+        // α = ½: both sides have one range in every channel.
+        let layer = try #require(result.graph.layers().first { $0.name == "a.weight" })
+        var seen = result.graph
+        seen.outputs = [layer.input]
+        var peaks = [Float](repeating: 0, count: 32), columns = peaks
+        for batch in try Self.data().batches { for (place, value) in try seen.run(batch).enumerated() { peaks[place % 32] = max(peaks[place % 32], abs(value)) } }
+        for layer in result.graph.layers() where ["a.weight", "b.weight"].contains(layer.name) {
+            for (place, value) in try layer.weight.elements().enumerated() { columns[place % 32] = max(columns[place % 32], abs(value)) }
+        }
+        for (peak, column) in zip(peaks, columns) { #expect(abs(peak / column - 1) < 1e-4) }
+    }
+
+    @Test func withoutASuitableLayerItIsAnError() throws {
+        let graph = try Self.network(isShared: true)
+        #expect(throws: SwiftletError.self) { _ = try Compressor([SmoothQuant()]).run(graph, in: graph.context(Self.data())) }
+        #expect(throws: SwiftletError.self) { _ = try Compressor([SmoothQuant(inserts: true)]).run(graph, in: graph.context(TensorBatches([]))) }
+    }
+}
+
+@Suite struct QuantizeDynamicTests {
+    @Test func linearLayersRunOnBlocksOfTheSameWeights() throws {
+        var network = SmallNetwork(seed: 2)
+        let x = network.builder.input("x", .f32, [5, 64])
+        let y = try network.builder.unary(.gelu, network.linear(x, "up", outputs: 96), name: "gelu")
+        let graph = network.graph(try network.linear(y, "down", outputs: 33))
+        let result = try Compressor([QuantizeDynamic()]).run(graph, in: graph.context(nil))
+        #expect(result.steps[0].tensors.map(\.formatAfter) == ["i8", "i8"])
+        #expect(Double(result.steps[0].after.weightBytes) < 0.3 * Double(result.steps[0].before.weightBytes))
+        let fused = try PassPipeline.network.run(result.graph)
+        #expect(fused.layers().map(\.weight.format) == [.block(.q8_0), .block(.q8_0)])
+        var generator = SeededGenerator(seed: 9)
+        let input = ["x": try Tensor(generator.floats(5 * 64), shape: [5, 64])]
+        // The very weights that the graph says, as blocks: only sums differ.
+        for (layer, source) in zip(fused.layers(), result.steps[0].tensors) {
+            let original = try #require(graph.layers().first { $0.name == source.name }).weight.elements()
+            let blocks = try layer.weight.elements()
+            let columns = layer.weight.columnCount
+            for row in 0..<layer.weight.rowCount {
+                let part = original[row * columns..<(row + 1) * columns]
+                let step = part.reduce(0) { max($0, abs($1)) } / 127
+                for (a, b) in zip(part, blocks[row * columns..<(row + 1) * columns]) { #expect(abs(a - b) <= 0.502 * step) }
+            }
+        }
+        #expect(try relativeError(result.graph.run(input), graph.run(input)).squareRoot() < 1e-2)
+        #expect(try relativeError(result.graph.run(input, onKernels: true), graph.run(input)).squareRoot() < 1.5e-2)
+    }
+
+    @Test func widthsThatAreNoWholeBlocksStayFloats() throws {
+        var network = SmallNetwork(seed: 2)
+        let x = network.builder.input("x", .f32, [2, 20])
+        let graph = network.graph(try network.linear(x, "odd", outputs: 3))
+        let result = try Compressor([QuantizeDynamic()]).run(graph, in: graph.context(nil)).graph
+        let fused = try PassPipeline.network.run(result)
+        #expect(fused.layers().map(\.weight.format) == [.dense(.f32)])
+        var generator = SeededGenerator(seed: 9)
+        let input = ["x": try Tensor(generator.floats(40), shape: [2, 20])]
+        #expect(try relativeError(result.run(input, onKernels: true), graph.run(input)).squareRoot() < 1e-2)
+    }
+
+    @Test func aScopeWithoutLinearLayersIsAnError() throws {
+        let graph = try SmallNetwork.mobile()
+        #expect(throws: SwiftletError.self) { _ = try Compressor([QuantizeDynamic(scope: Scope(include: ["stem.*"]))]).run(graph, in: graph.context(nil)) }
+    }
+}
