@@ -11,8 +11,12 @@ public struct EncoderOptions: Sendable {
     public var instructionSet: InstructionSet?
     /// The most tokens of a text, the two that frame it included; what is beyond is cut. Nil for what the model's files say.
     public var maximumTokens: Int?
+    /// The format that matrices are rounded to when the model is loaded, `.q8_0` or another one with a definition of rounding; nil to leave them as
+    /// they are. Matrices whose rows are no whole blocks stay as they are.
+    public var quantization: BlockFormat?
 
-    public init(threads: Int? = nil, instructionSet: InstructionSet? = nil, maximumTokens: Int? = nil) {
+    public init(threads: Int? = nil, instructionSet: InstructionSet? = nil, maximumTokens: Int? = nil, quantization: BlockFormat? = nil) {
+        self.quantization = quantization
         self.threads = threads
         self.instructionSet = instructionSet
         self.maximumTokens = maximumTokens
@@ -67,11 +71,7 @@ public final class TextEncoder: Sendable {
 
     /// `makeBackends` lets tests choose where the graph runs.
     package init(path: String, options: EncoderOptions, makeBackends: (ThreadPool, UInt32) throws -> BackendSet) throws {
-        var isFolder: ObjCBool = false
-        let isThere = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-        let url = URL(fileURLWithPath: path)
-        let folder = isThere && isFolder.boolValue ? path : url.deletingLastPathComponent().path
-        let weights = isThere && isFolder.boolValue ? folder + "/model.safetensors" : path
+        let (folder, weights) = Self.places(path)
         let configuration = try EncoderConfiguration(folder: folder)
         let json = try TokenizerJSON(path: folder + "/tokenizer.json")
         guard let first = json.tokenizer.bos, let last = json.tokenizer.special.separator, json.tokenizer.count <= configuration.vocabulary else {
@@ -87,7 +87,9 @@ public final class TextEncoder: Sendable {
         let instructionSet = try options.instructionSet ?? InstructionSet.resolve(nil)
         let threads = options.threads ?? Machine.current().recommendedThreads
         let pool = try ThreadPool(threadCount: threads)
-        let graph = try PassPipeline.language.run(BERTGraph.graph(configuration, SafetensorsFile(path: weights)))
+        var source = try BERTGraph.graph(configuration, SafetensorsFile(path: weights))
+        if let format = options.quantization { try source.roundMatrices(to: format) }
+        let graph = try PassPipeline.language.run(source)
         compiled = try CompiledGraph(graph, backends: makeBackends(pool, instructionSet.usableMask))
         self.path = folder
         self.configuration = configuration
@@ -97,6 +99,20 @@ public final class TextEncoder: Sendable {
         dimensions = configuration.width
         maximumTokens = most
         frame = (first, last)
+    }
+
+    /// The folder of a model and its file of weights.
+    private static func places(_ path: String) -> (folder: String, weights: String) {
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue { return (path, path + "/model.safetensors") }
+        return (URL(fileURLWithPath: path).deletingLastPathComponent().path, path)
+    }
+
+    /// The graph of an encoder before any fusion, and the file its weights are in. Throws as `init(path:)`.
+    package static func unfusedGraph(path: String) throws -> (graph: Graph, file: SafetensorsFile, prefix: String, folder: String) {
+        let (folder, weights) = places(path)
+        let file = try SafetensorsFile(path: weights)
+        return (try BERTGraph.graph(EncoderConfiguration(folder: folder), file), file, EncoderWeights(file).prefix, folder)
     }
 
     // MARK: Texts
@@ -146,4 +162,18 @@ public final class TextEncoder: Sendable {
 
     /// The cosine of the angle between two vectors of length 1: 1 for the same direction, 0 for texts that have nothing in common.
     public static func similarity(_ a: [Float], _ b: [Float]) -> Float { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
+}
+
+extension Graph {
+    /// Rounds every matrix that is multiplied or looked up in. Throws `SwiftletError.invalidArgument` for formats without a definition of rounding.
+    fileprivate mutating func roundMatrices(to format: BlockFormat) throws {
+        for (id, weight) in weights {
+            guard weight.shape.rank == 2, weight.shape[1] % format.blockElements == 0, weight.shape.elementCount > 0, case .dense = weight.format else { continue }
+            let values = try weight.store.withBytes { try weight.format.dequantizeRow($0, elements: weight.shape.elementCount) }
+            let store = try WeightStore(byteCount: values.count / format.blockElements * format.blockBytes) { target in
+                try values.withUnsafeBufferPointer { try format.quantize($0, into: target) }
+            }
+            self[id].origin = .weight(try Weight(name: self[id].name, shape: weight.shape, format: .block(format), store: store))
+        }
+    }
 }

@@ -18,6 +18,9 @@ struct EmbedCommand: AsyncParsableCommand {
     @Option(name: [.short, .long], help: ArgumentHelp("A folder with config.json, tokenizer.json and model.safetensors, or the name of a pulled model.", valueName: "folder-or-name"))
     var model = "minilm"
 
+    @Option(help: ArgumentHelp("Round the matrices to this format when the model is loaded: q8_0 (cosine above 0.999 on MiniLM), q5_0, q4_0.", valueName: "format"))
+    var quantize: String?
+
     @Option(name: [.short, .long], help: "A file with a text on each line.")
     var file: String?
 
@@ -41,15 +44,20 @@ struct EmbedCommand: AsyncParsableCommand {
         let similarity: [[Float]]?
     }
 
+    private static func format(_ name: String) -> BlockFormat? { BlockFormat.allCases.first { $0.name.lowercased() == name.lowercased() && $0.hasRounding } }
+
     func validate() throws {
         if !texts.isEmpty, file != nil { throw ValidationError("Give texts or --file, not both.") }
         if texts.isEmpty, file == nil, Console.readsFromTerminal { throw ValidationError("Give a text or --file, or pipe lines into the command.") }
+        if let quantize, Self.format(quantize) == nil {
+            throw ValidationError("--quantize takes \(BlockFormat.allCases.filter(\.hasRounding).map { $0.name.lowercased() }.joined(separator: ", ")).")
+        }
         if let threads, !(1...512).contains(threads) { throw ValidationError("--threads must be between 1 and 512.") }
     }
 
     func run() async throws {
         let texts = try texts.isEmpty ? lines(file.map(InputFile.bytes) ?? InputFile.standardInput()) : texts
-        let options = EncoderOptions(threads: threads, instructionSet: try InstructionSet.resolve(isa?.rawValue))
+        let options = EncoderOptions(threads: threads, instructionSet: try InstructionSet.resolve(isa?.rawValue), quantization: quantize.flatMap(Self.format))
         let encoder = try await TextEncoder.load(ModelCache().resolveFolder(model), options: options)
         let tokens = texts.map(encoder.tokens)
         let vectors = try encoder.embed(tokens: tokens)
