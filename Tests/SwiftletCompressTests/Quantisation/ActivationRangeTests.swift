@@ -1,5 +1,6 @@
 import Foundation
 import SwiftletCompress
+import SwiftletRuntime
 import TestSupport
 import Testing
 
@@ -136,24 +137,24 @@ import Testing
         }
     }
 
-    @Test func weightsHaveTheScaleOfTheirLargestElement() {
-        let weight = QuantizedWeight([1.27, -0.6, 0.004, -25.4, 12.8, 0, 0, 0, 0], channels: 3, perChannel: true)
+    @Test func weightsHaveTheScaleOfTheirLargestElement() throws {
+        let weight = try QuantizedWeight([1.27, -0.6, 0.004, -25.4, 12.8, 0, 0, 0, 0], name: "w", channels: 3, perChannel: true)
         #expect(weight.scales == [1.27 / 127, 25.4 / 127, 1])
         #expect(weight.values == [127, -60, 0, -127, 64, 0, 0, 0, 0])
-        let whole = QuantizedWeight([1.27, -0.6, 0.004, -25.4, 12.8, 0, 0, 0, 0], channels: 3, perChannel: false)
+        let whole = try QuantizedWeight([1.27, -0.6, 0.004, -25.4, 12.8, 0, 0, 0, 0], name: "w", channels: 3, perChannel: false)
         #expect(whole.scales == [25.4 / 127])
         #expect(whole.values == [6, -3, 0, -127, 64, 0, 0, 0, 0])
         #expect(whole.floats[3] == -25.4 / 127 * 127)
     }
 
-    @Test func scalesAreNotBelowTheLeast() {
-        let weight = QuantizedWeight([1.27, 0], channels: 2, perChannel: true, leastScales: [0.03, 0.5])
+    @Test func scalesAreNotBelowTheLeast() throws {
+        let weight = try QuantizedWeight([1.27, 0], name: "w", channels: 2, perChannel: true, leastScales: [0.03, 0.5])
         #expect(weight.scales == [0.03, 0.5])
         #expect(weight.values == [42, 0])
     }
 
-    @Test func halfScalesAreTheNextNumberOfAnF16() {
-        let weight = QuantizedWeight([0.3, 1e-6, 1e-4], channels: 3, perChannel: true, inHalfScales: true)
+    @Test func halfScalesAreTheNextNumberOfAnF16() throws {
+        let weight = try QuantizedWeight([0.3, 1e-6, 1e-4], name: "w", channels: 3, perChannel: true, inHalfScales: true)
         for (scale, largest) in zip(weight.scales, [Float(0.3), 1e-6, 1e-4]) {
             #expect(scale >= largest / 127)
             let unit = Float(sign: .plus, exponent: max(scale.exponent, -14) - 10, significand: 1)
@@ -162,8 +163,15 @@ import Testing
         }
     }
 
-    @Test func oneElementAndNone() {
-        #expect(QuantizedWeight([-3], channels: 1, perChannel: true).values == [-127])
-        #expect(QuantizedWeight([], channels: 0, perChannel: true).values.isEmpty)
+    @Test func weightsThatAreNoNumbersAreErrors() {
+        for bad in [Float.nan, .infinity, -.infinity] {
+            #expect(throws: SwiftletError.self) { _ = try QuantizedWeight([1, bad], name: "w", channels: 1, perChannel: true) }
+            #expect(throws: SwiftletError.self) { _ = try QuantizedWeight([1, 2], name: "w", channels: 2, perChannel: true, leastScales: [0, bad]) }
+        }
+    }
+
+    @Test func oneElementAndNone() throws {
+        #expect(try QuantizedWeight([-3], name: "w", channels: 1, perChannel: true).values == [-127])
+        #expect(try QuantizedWeight([], name: "w", channels: 0, perChannel: true).values.isEmpty)
     }
 }

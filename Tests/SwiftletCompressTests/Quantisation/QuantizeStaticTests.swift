@@ -34,6 +34,8 @@ import Testing
         #expect(try result.fusedCount { if case .tensor(.quantizedConvolution) = $0 { true } else { false } } == 6)
         #expect(try result.fusedCount { if case .tensor(.quantizedSum) = $0 { true } else { false } } == 1)
         #expect(try result.fusedCount { if case .tensor(.convolution) = $0 { true } else { false } } == 0)
+        // The last layer, whose results are floats, runs on blocks of the same bytes.
+        #expect(try PassPipeline.network.run(result).layers().map(\.weight.format) == [.block(.q8_0)])
         // The result leaves the network as it was computed.
         #expect(!result.nodes.contains { if case .tensor(.quantize) = $0.op { $0.inputs[0] == result.outputs[0] } else { false } })
     }

@@ -51,9 +51,9 @@ struct SmallNetwork {
         y = try network.builder.unary(.relu, network.convolution(y, "depthwise", outputs: 32, kernel: 3, groups: 32), name: "depthwise/relu")
         y = try network.convolution(y, "project", outputs: 16)
         y = try network.builder.binary(.add, y, short, name: "residual")
-        y = try network.builder.unary(.relu, network.convolution(y, "head", outputs: 24), name: "head/relu")
+        y = try network.builder.unary(.relu, network.convolution(y, "head", outputs: 32), name: "head/relu")
         y = try network.builder.node(.tensor(.reduce(.mean, axes: [2, 3], keepsAxes: true)), [y], name: "mean")[0]
-        y = try network.builder.reshape(y, [1, 24], name: "flat")
+        y = try network.builder.reshape(y, [1, 32], name: "flat")
         return network.graph(try network.linear(y, "classes", outputs: 10))
     }
 

@@ -54,7 +54,15 @@ package struct QuantizedWeight: Sendable {
     ///
     /// - Parameter leastScales: scales are not smaller than these, one a channel. A channel of zeros gets its least scale, or 1.
     /// - Parameter inHalfScales: scales are numbers that an f16 holds, the next one upwards.
-    package init(_ elements: [Float], channels: Int, perChannel: Bool, leastScales: [Float]? = nil, inHalfScales: Bool = false) {
+    /// - Throws: `SwiftletError.numerical` naming the weight when an element or a least scale is no finite number.
+    package init(
+        _ elements: [Float], name: String, channels: Int, perChannel: Bool, leastScales: [Float]? = nil, inHalfScales: Bool = false
+    ) throws {
+        guard elements.allSatisfy(\.isFinite), leastScales?.allSatisfy(\.isFinite) ?? true else {
+            throw SwiftletError.numerical(
+                routine: "rounding to 8 bits", reason: "the weight '\(name)' or its bias has elements that are no finite numbers",
+                remedy: "Check the model, or leave the layer out with exclude.")
+        }
         let run = elements.count / max(1, channels)
         var largest = (0..<channels).map { channel in elements[channel * run..<(channel + 1) * run].reduce(Float(0)) { max($0, abs($1)) } }
         var least = leastScales ?? [Float](repeating: 0, count: channels)
