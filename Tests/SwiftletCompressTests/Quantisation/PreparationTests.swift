@@ -1,4 +1,6 @@
+import Foundation
 import SwiftletCompress
+import SwiftletFormats
 import SwiftletNetwork
 import SwiftletRuntime
 import TestSupport
@@ -212,6 +214,25 @@ import Testing
         }
         #expect(try relativeError(result.graph.run(input), graph.run(input)).squareRoot() < 1e-2)
         #expect(try relativeError(result.graph.run(input, onKernels: true), graph.run(input)).squareRoot() < 1.5e-2)
+    }
+
+    @Test(arguments: [[5, 64], [2, 3, 64]])
+    func theFileIsReadAsTheSameNetwork(_ shape: [Int]) throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "\(UUID().uuidString).onnx").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        var network = SmallNetwork(seed: 2)
+        let x = network.builder.input("x", .f32, shape.map { Dimension($0) })
+        let graph = network.graph(try network.linear(x, "up", outputs: 96))
+        let result = try Compressor([QuantizeDynamic()]).run(graph, in: graph.context(nil)).graph
+        try ONNXWriter(result).write(to: path)
+        let read = try ONNXModel(path: path).graph
+        var generator = SeededGenerator(seed: 9)
+        let input = ["x": try Tensor(generator.floats(shape.reduce(1, *)), shape: Shape(shape))]
+        #expect(try relativeError(read.run(input), result.run(input)).squareRoot() < 1e-5)
+        let weights = try ONNXFile(path: path).graph.initializers.filter { $0.shape.rank == 2 && $0.shape.elementCount > 96 }
+        #expect(weights.map(\.type) == [.i8])
+        // A product of matrices takes the weight as it lies.
+        if shape.count == 2 { #expect(try PassPipeline.network.run(read).layers().map(\.weight.format) == [.block(.q8_0)]) }
     }
 
     @Test func widthsThatAreNoWholeBlocksStayFloats() throws {
