@@ -146,7 +146,7 @@ package struct ValueHistogram: Sendable {
         guard !filled.isEmpty, seen.low < seen.high else { return seen }
         func error(_ range: ValueRange) -> Double {
             let grid = QuantizedLevels(range, levels)
-            // Inside a bin values are spread; of what a level covers, each has the variance of the rest besides.
+            // A level is about eight bins wide, so the middle of a bin stands for all its values.
             return filled.reduce(0) { sum, bin in
                 let center = center(bin)
                 let difference = Double(center - grid.rounded(center))
