@@ -17,6 +17,8 @@ let package = Package(
         .library(name: "SwiftletKernelCases", targets: ["SwiftletKernelCases"]),
         // Measurements of models and machines, for the benchmarks.
         .library(name: "SwiftletMeasure", targets: ["SwiftletMeasure", "SwiftletLanguage", "SwiftletFormats", "SwiftletModels"]),
+        // Dense linear algebra on OpenBLAS and LAPACK, for the benchmarks.
+        .library(name: "SwiftletLinearAlgebra", targets: ["SwiftletLinearAlgebra"]),
         // Takes the place of malloc in whatever links it: for benchmarks only.
         .library(name: "AllocationCounter", targets: ["AllocationCounter"]),
         .executable(name: "swiftlet", targets: ["swiftlet-cli"]),

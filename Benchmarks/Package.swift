@@ -28,6 +28,14 @@ let package = Package(
             ],
             path: "Benchmarks/Tokens",
             plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
+        .executableTarget(
+            name: "FactorisationBenchmarks",
+            dependencies: [
+                .product(name: "SwiftletLinearAlgebra", package: "swiftlet"),
+                .product(name: "Benchmark", package: "benchmark"),
+            ],
+            path: "Benchmarks/Factorisations",
+            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17
