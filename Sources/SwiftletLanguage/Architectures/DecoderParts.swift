@@ -68,13 +68,42 @@ struct DecoderParts {
     /// `x·Wᵀ + b` with `blk.<layer>.<name>.weight` of `[rows, columns]`, and its bias when the file has one.
     mutating func linear(_ x: ValueID, _ name: String, layer: Int, rows: Int, columns: Int) throws -> ValueID {
         let key = "blk.\(layer).\(name)"
-        return try linear(x, weights.weight("\(key).weight", [rows, columns]), key: key, name: name, rows: rows)
+        let bias = try bias(key, rows: rows)
+        return try linear(x, "\(key).weight", bias: bias, name: name, rows: rows, columns: columns)
     }
 
-    private mutating func linear(_ x: ValueID, _ weight: Weight, key: String, name: String, rows: Int, biasOffset: Int? = nil) throws -> ValueID {
-        let matrix = builder.weight("\(key).weight", weight)
-        let bias = weights.contains("\(key).bias") ? builder.weight("\(key).bias", try weights.vector("\(key).bias", rows)) : nil
-        return try builder.linear(x, matrix, bias: bias, name: name)
+    /// `x·Wᵀ + b` with the tensor `key` of `[rows, columns]`, or with its factors: two products where the file has those.
+    private mutating func linear(_ x: ValueID, _ key: String, bias: ValueID? = nil, name: String, rows: Int, columns: Int) throws -> ValueID {
+        guard weights.hasFactors(of: key) else {
+            return try builder.linear(x, builder.weight(key, weights.weight(key, [rows, columns])), bias: bias, name: name)
+        }
+        let factors = try weights.factors(of: key, rows: rows, columns: columns)
+        let inner = builder.weight(FactorNames.inner(of: key), factors.inner)
+        let outer = builder.weight(FactorNames.outer(of: key), factors.outer)
+        return try builder.linear(builder.linear(x, inner, name: FactorNames.inner(of: name)), outer, bias: bias, name: name)
+    }
+
+    private mutating func bias(_ key: String, rows: Int) throws -> ValueID? {
+        weights.contains("\(key).bias") ? builder.weight("\(key).bias", try weights.vector("\(key).bias", rows)) : nil
+    }
+
+    /// Products with matrices that the file holds as one tensor `blk.<layer>.<name>.weight`, their rows behind each other, named `parts` in the graph.
+    /// Where a part was factorised the file has the parts one by one, under the names of the graph.
+    private mutating func linears(
+        _ x: ValueID, fused name: String, layer: Int, parts: [(key: String, name: String, rows: Int)], columns: Int
+    ) throws -> [ValueID] {
+        let key = "blk.\(layer).\(name).weight"
+        let fused = !weights.contains(key) && parts.contains { weights.hasFactors(of: "blk.\(layer).\($0.key)") }
+            ? nil : try weights.weight(key, [parts.reduce(0) { $0 + $1.rows }, columns])
+        var start = 0
+        return try parts.map { part in
+            let partKey = "blk.\(layer).\(part.key)"
+            let bias = try bias("blk.\(layer).\(part.name)", rows: part.rows)
+            guard let fused else { return try linear(x, partKey, bias: bias, name: part.name, rows: part.rows, columns: columns) }
+            let matrix = builder.weight(partKey, try fused.rows(start..<start + part.rows, name: key))
+            start += part.rows
+            return try builder.linear(x, matrix, bias: bias, name: part.name)
+        }
     }
 
     /// What differs between the attention blocks of the architectures.
@@ -99,12 +128,9 @@ struct DecoderParts {
         let (queryWidth, keyWidth) = (h.heads * h.headDimension, h.keyValueHeads * h.headDimension)
         var (q, k, v): (ValueID, ValueID, ValueID)
         if options.isFused {
-            let name = "blk.\(layer).attn_qkv.weight"
-            let fused = try weights.weight(name, [queryWidth + 2 * keyWidth, h.width])
-            let parts = [0..<queryWidth, queryWidth..<queryWidth + keyWidth, queryWidth + keyWidth..<queryWidth + 2 * keyWidth]
-            let projected = try zip(parts, ["attn_q", "attn_k", "attn_v"]).map { range, part in
-                try linear(x, fused.rows(range, name: name), key: "blk.\(layer).\(part)", name: part, rows: range.count)
-            }
+            let projected = try linears(
+                x, fused: "attn_qkv", layer: layer,
+                parts: [("attn_q.weight", "attn_q", queryWidth), ("attn_k.weight", "attn_k", keyWidth), ("attn_v.weight", "attn_v", keyWidth)], columns: h.width)
             (q, k, v) = (projected[0], projected[1], projected[2])
         } else {
             q = try linear(x, "attn_q", layer: layer, rows: queryWidth, columns: h.width)
@@ -155,12 +181,9 @@ struct DecoderParts {
         let h = hyperparameters
         let (gate, up): (ValueID, ValueID)
         if isFused {
-            let name = "blk.\(layer).ffn_up.weight"
-            let fused = try weights.weight(name, [2 * h.hiddenWidth, h.width])
-            let halves = try [("ffn_gate", 0..<h.hiddenWidth), ("ffn_up", h.hiddenWidth..<2 * h.hiddenWidth)].map { part, range in
-                let matrix = builder.weight("blk.\(layer).\(part).rows", try fused.rows(range, name: name))
-                return try builder.linear(x, matrix, name: part)
-            }
+            let halves = try linears(
+                x, fused: "ffn_up", layer: layer, parts: [("ffn_gate.rows", "ffn_gate", h.hiddenWidth), ("ffn_up.rows", "ffn_up", h.hiddenWidth)],
+                columns: h.width)
             (gate, up) = (halves[0], halves[1])
         } else {
             gate = try linear(x, "ffn_gate", layer: layer, rows: h.hiddenWidth, columns: h.width)
@@ -176,9 +199,11 @@ struct DecoderParts {
         let rows = try builder.gatherRows(x, outputs, name: "output_rows")
         let scale = builder.weight("output_norm.weight", try weights.vector("output_norm.weight", hyperparameters.width))
         let hidden = try builder.rmsNorm(rows, scale: scale, epsilon: hyperparameters.normEpsilon, name: "output_norm")
-        let isTied = !weights.contains("output.weight")
-        let matrix = isTied ? table : builder.weight("output.weight", try weights.weight("output.weight", [vocabulary, hyperparameters.width]))
-        var logits = try builder.linear(hidden, matrix, name: "output")
+        let isTied = !weights.contains("output.weight") && !weights.hasFactors(of: "output.weight")
+        var logits =
+            try isTied
+            ? builder.linear(hidden, table, name: "output")
+            : linear(hidden, "output.weight", name: "output", rows: vocabulary, columns: hyperparameters.width)
         if let cap = hyperparameters.logitSoftcap { logits = try builder.unary(.softcap(cap), logits, name: "output_softcap") }
         builder.output(logits)
         builder.output(hidden)
