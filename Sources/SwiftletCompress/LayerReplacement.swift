@@ -48,7 +48,7 @@ package struct LayerReplacement {
 
 extension Weight {
     /// A short text that differs for different bytes: FNV-1a in 64 bits over shape, format and bytes. Not against forgery.
-    fileprivate var digest: String {
+    var digest: String {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         store.withBytes { bytes in
             var index = 0

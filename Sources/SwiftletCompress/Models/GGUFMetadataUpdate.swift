@@ -1,5 +1,6 @@
 // What the metadata of a GGUF file say about its tensors, brought in line with a changed graph.
 import SwiftletFormats
+import SwiftletLanguage
 import SwiftletRuntime
 
 /// The keys that follow from a graph's weights.
@@ -48,7 +49,10 @@ struct GGUFMetadataUpdate {
     }
 
     private func hiddenWidths(_ graph: Graph) -> [Int] {
-        graph.weights.compactMap { id, weight in graph[id].name.hasSuffix(".ffn_down.weight") ? weight.columnCount : nil }
+        let name = ".ffn_down.weight"
+        return graph.weights.compactMap { id, weight in
+            graph[id].name.hasSuffix(name) || graph[id].name.hasSuffix(FactorNames.inner(of: name)) ? weight.columnCount : nil
+        }
     }
 
     /// `<architecture>.attention.…`: one number of heads for all layers. The length of a head is left to follow from the width where a file does

@@ -2,7 +2,8 @@
 //
 // The tensors of the new file are the weights of the new graph under the names they have there, in the order of the old file; weights that steps
 // added come after them, tensors that no node of the old graph reads (frequency factors of another context) are copied, and those whose weight is
-// gone are left out. A matrix of the file that the graph reads in parts (Phi's Q, K and V) is put together again.
+// gone are left out. A matrix of the file that the graph reads in parts (Phi's Q, K and V) is put together again; where a part was factorised there is
+// nothing to put together, and all parts come one by one, under the names of the graph.
 import SwiftletFormats
 import SwiftletLanguage
 import SwiftletRuntime
@@ -43,7 +44,8 @@ public struct GGUFModel: CompressibleModel {
                 try writer.add(name: tensor.name, shape: weight.shape, format: format, store: store)
                 written.insert(tensor.name)
             } else if let parts = Self.parts(of: tensor.name), parts.contains(where: { old[$0] != nil }) {
-                if let weight = try stacked(parts.compactMap { new[$0] }, parts: parts, of: tensor) {
+                let isFactored = parts.contains { new[FactorNames.inner(of: $0)] != nil }
+                if !isFactored, let weight = try stacked(parts.compactMap { new[$0] }, parts: parts, of: tensor) {
                     try writer.add(name: tensor.name, shape: weight.shape, format: weight.format, store: weight.store)
                     written.formUnion(parts)
                 }

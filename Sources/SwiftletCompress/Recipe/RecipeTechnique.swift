@@ -18,7 +18,8 @@ package enum Techniques {
         QuantizeWeights.self, GPTQ.self, AWQ.self, MixedPrecision.self, CrossLayerEqualisation.self,
         SmoothQuant.self, QuantizeStatic.self, BiasCorrection.self, QuantizeDynamic.self, PruneByMagnitude.self,
         PruneByWanda.self, PruneBySparseGPT.self, PruneByActivationFrequency.self, PruneChannels.self, PruneNeurons.self,
-        PruneHeads.self, PruneLayers.self,
+        PruneHeads.self, PruneLayers.self, FactoriseBySVD.self, FactoriseByWhitenedSVD.self, FactoriseByTucker.self,
+        FactoriseSpatially.self,
     ]
 }
 
