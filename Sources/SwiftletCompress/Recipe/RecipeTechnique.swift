@@ -15,11 +15,11 @@ package protocol RecipeTechnique: CompressionStep {
 /// Every technique, in the order listings show.
 package enum Techniques {
     package static let all: [any RecipeTechnique.Type] = [
-        QuantizeWeights.self, GPTQ.self, AWQ.self, MixedPrecision.self, CrossLayerEqualisation.self,
-        SmoothQuant.self, QuantizeStatic.self, BiasCorrection.self, QuantizeDynamic.self, PruneByMagnitude.self,
-        PruneByWanda.self, PruneBySparseGPT.self, PruneByActivationFrequency.self, PruneChannels.self, PruneNeurons.self,
-        PruneHeads.self, PruneLayers.self, FactoriseBySVD.self, FactoriseByWhitenedSVD.self, FactoriseByTucker.self,
-        FactoriseSpatially.self,
+        CastWeights.self, QuantizeWeights.self, GPTQ.self, AWQ.self, MixedPrecision.self,
+        CrossLayerEqualisation.self, SmoothQuant.self, QuantizeStatic.self, BiasCorrection.self, QuantizeDynamic.self,
+        PruneByMagnitude.self, PruneByWanda.self, PruneBySparseGPT.self, PruneByActivationFrequency.self, PruneChannels.self,
+        PruneNeurons.self, PruneHeads.self, PruneLayers.self, FactoriseBySVD.self, FactoriseByWhitenedSVD.self,
+        FactoriseByTucker.self, FactoriseSpatially.self,
     ]
 }
 
