@@ -71,7 +71,10 @@ let package = Package(
         .target(name: "SwiftletModels", dependencies: ["SwiftletTensor"]),
         // What the machine is and can do, and how well models do on it.
         .target(
-            name: "SwiftletMeasure", dependencies: ["CKernels", "SwiftletKernelCases", "SwiftletLanguage", "SwiftletLinearAlgebra", "SwiftletModels", "SwiftletNetwork"]),
+            name: "SwiftletMeasure",
+            dependencies: [
+                "CKernels", "SwiftletKernelCases", "SwiftletLanguage", "SwiftletLinearAlgebra", "SwiftletModels", "SwiftletNetwork", "SwiftletVision", "SwiftletCompress",
+            ]),
 
         // Makes models smaller: calibration, quantisers, pruners, low rank, mixed precision, recipes.
         .target(
@@ -121,7 +124,9 @@ let package = Package(
             dependencies: ["SwiftletCompress", "SwiftletLanguage", "SwiftletNetwork", "SwiftletRuntime", "SwiftletFormats", "SwiftletLinearAlgebra", "SwiftletModels", "TestSupport"]),
         .testTarget(name: "SwiftletKernelCasesTests", dependencies: ["SwiftletKernelCases", "SwiftletPortableKernels", "CKernels", "SwiftletTensor"]),
         .testTarget(name: "SwiftletModelsTests", dependencies: ["SwiftletModels"]),
-        .testTarget(name: "SwiftletMeasureTests", dependencies: ["SwiftletMeasure", "SwiftletKernelCases", "CKernels", "TestSupport"]),
+        .testTarget(
+            name: "SwiftletMeasureTests",
+            dependencies: ["SwiftletMeasure", "SwiftletCompress", "SwiftletKernelCases", "SwiftletNetwork", "SwiftletFormats", "SwiftletVision", "CKernels", "TestSupport"]),
         .testTarget(name: "SwiftletCLITests", dependencies: ["swiftlet-cli", "token-loop", "SwiftletFormats", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6],

@@ -53,20 +53,7 @@ public struct Perplexity: Sendable {
 
     /// Scores a text given as tokens.
     public func measure(tokens: [Int32], model: LanguageModel, progress: (Progress) throws -> Void = { _ in }) throws -> Result {
-        guard context >= 4 else {
-            throw SwiftletError.invalidArgument(
-                name: "context", reason: "\(context) tokens are too few to score", remedy: "Give at least 4.")
-        }
-        guard tokens.count >= 2 * context else {
-            throw SwiftletError.invalidArgument(
-                name: "text", reason: "\(tokens.count) tokens, where a context of \(context) needs \(2 * context)",
-                remedy: "Give a longer text or a shorter context.")
-        }
-        let available = tokens.count / context
-        let count = min(chunks ?? available, available)
-        guard count > 0 else {
-            throw SwiftletError.invalidArgument(name: "chunks", reason: "\(count) is not positive", remedy: "Score at least one.")
-        }
+        let count = try windowCount(of: tokens.count)
         let scorer = try TokenScorer(try Decoder(model: model, context: context))
         let clock = ContinuousClock()
         let start = clock.now
@@ -87,5 +74,24 @@ public struct Perplexity: Sendable {
             perplexity: exp(mean), standardError: scored > 1 ? exp(mean) * (variance / Double(scored - 1)).squareRoot() : 0,
             negativeLogLikelihood: mean, context: context, chunks: count, scoredTokens: scored, textTokens: tokens.count,
             seconds: (clock.now - start) / .seconds(1))
+    }
+
+    /// How many windows a text of so many tokens gives.
+    func windowCount(of tokens: Int) throws -> Int {
+        guard context >= 4 else {
+            throw SwiftletError.invalidArgument(
+                name: "context", reason: "\(context) tokens are too few to score", remedy: "Give at least 4.")
+        }
+        guard tokens >= 2 * context else {
+            throw SwiftletError.invalidArgument(
+                name: "text", reason: "\(tokens) tokens, where a context of \(context) needs \(2 * context)",
+                remedy: "Give a longer text or a shorter context.")
+        }
+        let available = tokens / context
+        let count = min(chunks ?? available, available)
+        guard count > 0 else {
+            throw SwiftletError.invalidArgument(name: "chunks", reason: "\(count) is not positive", remedy: "Score at least one.")
+        }
+        return count
     }
 }

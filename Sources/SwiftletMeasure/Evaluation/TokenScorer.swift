@@ -22,22 +22,14 @@ package struct TokenScorer {
     /// Evaluates `tokens` at `position` and on, and gives ln p of `tokens[i + 1]` after `tokens[...i]` to `body` for each i from `first` on.
     /// The last token is not evaluated: nothing follows it.
     package func score(_ tokens: [Int32], at position: Int, from first: Int = 0, _ body: (Double) throws -> Void) throws {
-        var start = 0
-        var row = first
-        let end = tokens.count - 1
-        while row < end {
-            // The unscored start goes along with the first rows when both fit into one batch, else before them.
-            if row - start > 0, row - start + min(rowLimit, end - row) > Decoder.batch {
-                try decoder.evaluate(Array(tokens[start..<row]), at: position + start, logits: .none)
-                start = row
+        for piece in LogitPieces(count: tokens.count, from: first, rowLimit: rowLimit, batch: Decoder.batch).pieces {
+            let part = Array(tokens[piece.tokens])
+            guard piece.rows > 0 else {
+                try decoder.evaluate(part, at: position + piece.tokens.lowerBound, logits: .none)
+                continue
             }
-            let stop = min(row + rowLimit, end)
-            let rows = try decoder.evaluate(Array(tokens[start..<stop]), at: position + start, logits: .range(row - start..<stop - start))
-            for index in 0..<rows.count {
-                try body(try probability(of: tokens[row + index + 1], in: rows[index]))
-            }
-            start = stop
-            row = stop
+            let rows = try decoder.evaluate(part, at: position + piece.tokens.lowerBound, logits: .range(piece.wanted))
+            for index in 0..<rows.count { try body(try probability(of: tokens[piece.firstRow + index + 1], in: rows[index])) }
         }
     }
 

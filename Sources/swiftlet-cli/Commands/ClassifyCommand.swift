@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import SwiftletMeasure
 import SwiftletNetwork
 import SwiftletVision
 
@@ -32,25 +33,21 @@ struct ClassifyCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let files = try Self.files(images)
-        let truth = try self.truth.map { try Truth(path: $0) }
+        let pictures = try LabelledPictures(images, truth: truth).pictures
         let model = try await network.load(self.model)
         let classifier = try ImageClassifier(model: model, card: image.card(for: model))
-        let progress = files.count > 1 ? ProgressLine("classifying") : nil
+        let progress = pictures.count > 1 ? ProgressLine("classifying") : nil
         var accuracy = Accuracy()
-        for (index, file) in files.enumerated() {
+        for (index, picture) in pictures.enumerated() {
             try Task.checkCancellation()
-            let predictions = try classifier.classify(Image(path: file), top: max(top, 5))
-            if let right = truth?.classes[URL(fileURLWithPath: file).lastPathComponent] { accuracy.count(predictions.map(\.index), right) }
+            let predictions = try classifier.classify(Image(path: picture.path), top: max(top, 5))
+            if truth != nil, let right = picture.label { accuracy.count(predictions.map(\.index), right) }
             // Pictures with known classes are for the sum; a line each would hide it.
-            if truth == nil || json { try show(file, Array(predictions.prefix(top))) }
-            progress?.update(done: index + 1, of: files.count, detail: " \(index + 1) of \(files.count)")
+            if truth == nil || json { try show(picture.path, Array(predictions.prefix(top))) }
+            progress?.update(done: index + 1, of: pictures.count, detail: " \(index + 1) of \(pictures.count)")
         }
         progress?.finish()
         guard truth != nil else { return }
-        guard accuracy.pictures > 0 else {
-            throw SwiftletError.invalidArgument(name: self.truth ?? "", reason: "names none of the \(files.count) pictures", remedy: "Check the file names in it.")
-        }
         if json { try JSONOutput.print(accuracy) } else { Console.write(accuracy.text) }
     }
 
@@ -63,39 +60,6 @@ struct ClassifyCommand: AsyncParsableCommand {
     private struct Report: Encodable {
         let file: String
         let predictions: [ImageClassifier.Prediction]
-    }
-
-    /// The files named, and those in the folders named, in order.
-    private static func files(_ paths: [String]) throws -> [String] {
-        try paths.flatMap { path -> [String] in
-            var isFolder: ObjCBool = false
-            guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else { return [path] }
-            let names = try FileManager.default.contentsOfDirectory(atPath: path).sorted().filter {
-                ["jpg", "jpeg", "png"].contains(($0 as NSString).pathExtension.lowercased())
-            }
-            guard !names.isEmpty else {
-                throw SwiftletError.io(path: path, reason: "the folder has no JPEG or PNG files", remedy: "Give another folder, or the files themselves.")
-            }
-            return names.map { path + "/" + $0 }
-        }
-    }
-}
-
-/// The right classes of pictures, by file name.
-private struct Truth {
-    let classes: [String: Int]
-
-    init(path: String) throws {
-        var classes: [String: Int] = [:]
-        for (number, line) in try ImageModelCard.labels(path: path).enumerated() where !line.isEmpty {
-            guard let comma = line.lastIndex(of: ","), let index = Int(line[line.index(after: comma)...].trimmingCharacters(in: .whitespaces)) else {
-                // The first line may name the columns.
-                if number == 0 { continue }
-                throw SwiftletError.syntax(source: path, line: number + 1, column: 1, reason: "the line has no class index", remedy: "Write: file.jpg,207")
-            }
-            classes[String(line[..<comma])] = index
-        }
-        self.classes = classes
     }
 }
 

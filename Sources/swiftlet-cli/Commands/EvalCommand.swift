@@ -5,7 +5,7 @@ import SwiftletRuntime
 
 struct EvalCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "eval", abstract: "Measures how well a model does a task.", subcommands: [HellaSwagCommand.self])
+        commandName: "eval", abstract: "Measures how well a model does a task, and how far it is from its parent.", subcommands: [HellaSwagCommand.self, EvalChoiceCommand.self, EvalDivergenceCommand.self, EvalImagesCommand.self])
 }
 
 struct HellaSwagCommand: AsyncParsableCommand {
