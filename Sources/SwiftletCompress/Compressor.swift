@@ -10,10 +10,10 @@ public struct Compressor: Sendable {
 
     public init(_ steps: [any CompressionStep]) { self.steps = steps }
 
-    /// The compressed graph and a report a step.
+    /// The compressed graph and a report a step. `afterStep` gets the graph after each step and the step's index; what it throws ends the run.
     ///
     /// Throws `SwiftletError.invalidGraph` naming a step whose result does not verify, and what steps throw.
-    public func run(_ graph: Graph, in context: CompressionContext) throws -> CompressionResult {
+    public func run(_ graph: Graph, in context: CompressionContext, afterStep: (Graph, Int) throws -> Void = { _, _ in }) throws -> CompressionResult {
         var graph = graph
         var previous: Graph?
         var reports: [StepReport] = []
@@ -33,6 +33,7 @@ public struct Compressor: Sendable {
             result.report.seconds = (clock.now - start) / .seconds(1)
             reports.append(result.report)
             (previous, graph) = (graph, result.graph)
+            try afterStep(graph, index)
         }
         return CompressionResult(graph: graph, steps: reports)
     }

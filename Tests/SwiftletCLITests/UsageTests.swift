@@ -21,6 +21,12 @@ import Testing
         ["bench", "kernels", "--threads", "0"], ["bench", "kernels", "--shapes", "x", "--model", "y"], ["bench", "--roofline"],
         ["pull"], ["nonsense"], ["generate", "--nonsense"], ["ocr"], ["ocr", "a.png", "b.png", "--draw", "c.png"],
         ["ocr", "a.png", "--min-confidence", "2"],
+        ["compress"], ["compress", "x", "--step", "cast format=f16"], ["compress", "x", "--output", "y"],
+        ["compress", "x", "--output", "y", "--recipe", "r", "--step", "cast format=f16"], ["compress", "x", "--output", "y", "--step", "a", "--truth", "t"],
+        ["compress", "x", "--output", "y", "--step", "a", "--evaluation-count", "-1"], ["compress", "x", "--output", "y", "--step", "a", "--sensitivity"],
+        ["compare"], ["compare", "x"], ["compare", "x", "y", "--file", "a", "--images", "b"], ["compare", "x", "y", "--truth", "t"],
+        ["eval", "divergence", "x", "y"], ["eval", "divergence", "x", "y", "--file", "a", "--chunks", "0"], ["eval", "choice", "--model", "x"],
+        ["eval", "choice", "--model", "x", "--file", "y", "--tasks", "0"], ["eval", "images", "x"],
     ])
     func wrongUsageIsCode2OnStandardError(arguments: [String]) throws {
         let run = try CommandRun(arguments)
@@ -31,7 +37,7 @@ import Testing
 
     @Test(arguments: [
         [], ["generate"], ["chat"], ["inspect"], ["tokenize"], ["template"], ["perplexity"], ["eval"], ["eval", "hellaswag"], ["bench"], ["bench", "model"], ["bench", "kernels"],
-        ["pull"], ["doctor"], ["ocr"],
+        ["pull"], ["doctor"], ["ocr"], ["compress"], ["compare"], ["eval", "divergence"], ["eval", "choice"], ["eval", "images"],
     ])
     func helpIsCode0OnStandardOutput(command: [String]) throws {
         let run = try CommandRun(command + ["--help"])
@@ -47,7 +53,11 @@ import Testing
         ["template", "--template", "/absent", "--data", "/absent"],
         ["perplexity", "--model", "/absent.gguf", "--file", "/absent"], ["perplexity", "--model", "/absent.gguf", "--file", "/"],
         ["pull", "no-such-model"], ["bench", "kernels", "--shapes", "/absent"], ["bench", "kernels", "--model", "/absent.gguf"],
-        ["bench", "--roofline", "/absent/x.svg", "--shapes", "/absent"], ["ocr", "/absent.png", "--detection", "/absent.onnx"],
+        ["compress", "/absent.gguf", "--output", "/tmp/x.gguf", "--step", "cast format=f16"],
+        ["compress", "/absent.gguf", "--output", "/tmp/x.gguf", "--recipe", "/absent.yaml"], ["compress", "x", "--output", "y", "--step", "no-technique a=1"],
+        ["compress", "/dev/null", "--output", "/tmp/x.gguf", "--step", "cast format=f16"], ["compare", "/absent.gguf", "/absent.gguf"],
+        ["eval", "divergence", "/absent.gguf", "/absent.gguf", "--file", "/absent"], ["eval", "choice", "--model", "/absent.gguf", "--file", "/absent"],
+        ["eval", "images", "/absent.onnx", "/absent"], ["bench", "--roofline", "/absent/x.svg", "--shapes", "/absent"], ["ocr", "/absent.png", "--detection", "/absent.onnx"],
     ])
     func failuresAreCode1AndOneLine(arguments: [String]) throws {
         let run = try CommandRun(arguments)

@@ -11,12 +11,11 @@ enum Interruption {
         var cancel: @Sendable () -> Void = {}
         var override: (@Sendable () -> Void)?
         var isCancelled = false
+        /// Time for work to end by itself, for example to remove half a download.
+        var patience = 2.0
     }
 
     private static let state = Mutex(State())
-    /// Time for work to end by itself, for example to remove half a download.
-    private static let patience = 2.0
-
     /// Catches Ctrl-C from now on.
     static func begin(cancel: @escaping @Sendable () -> Void) {
         state.withLock { $0.cancel = cancel }
@@ -53,6 +52,9 @@ enum Interruption {
     /// Does `action` instead at the next Ctrl-C, until nil is set.
     static func replace(with action: (@Sendable () -> Void)?) { state.withLock { $0.override = action } }
 
+    /// How long Ctrl-C waits for work to end by itself; another Ctrl-C ends it at once.
+    static func waitAtMost(seconds: Double) { state.withLock { $0.patience = seconds } }
+
     private static func interrupt() {
         let (action, isSecond) = state.withLock { state in
             if let override = state.override { return (override, false) }
@@ -62,7 +64,8 @@ enum Interruption {
         }
         if isSecond { _exit(ExitStatus.interrupted) }
         action()
-        if state.withLock({ $0.isCancelled }) {
+        let (isCancelled, patience) = state.withLock { ($0.isCancelled, $0.patience) }
+        if isCancelled {
             Thread.detachNewThread {
                 Thread.sleep(forTimeInterval: patience)
                 _exit(ExitStatus.interrupted)

@@ -1,0 +1,176 @@
+// A compression from the model file to the new file: data are opened, steps run, the result is written beside its final name, measured beside its
+// parent, and gets its name only when it is worth having: not larger, not slower, inside the budget.
+import Foundation
+import SwiftletCompress
+import SwiftletGraph
+import SwiftletLanguage
+import SwiftletNetwork
+import SwiftletRuntime
+import SwiftletTensor
+import SwiftletVision
+
+/// What is to be done.
+public struct CompressionJob: Sendable {
+    public var model: String
+    public var output: String
+    public var recipe: Recipe
+    public var budget = Budget()
+    /// A text for a language model, a folder of pictures or arrays for a network; nil for none.
+    public var calibration: String?
+    /// What quality is measured on; nil for the calibration data.
+    public var evaluation: String?
+    /// The right classes of the pictures of the evaluation.
+    public var truth: String?
+    /// How many windows of text, or samples, quality is measured on; nil for all.
+    public var evaluationCount: Int? = 8
+    /// Of inputs whose sizes a network leaves open.
+    public var shapes: [String: [Int]] = [:]
+    /// How pictures are prepared for a network.
+    public var card: @Sendable (Model) throws -> ImageModelCard
+    public var threads: Int?
+    public var instructionSet: InstructionSet?
+    /// Decides everything random, before the recipe's own.
+    public var seed: UInt64?
+    /// Where finished layers are kept.
+    public var resumeFolder: String?
+    /// Whether a result that is refused is written all the same.
+    public var isForced = false
+    /// Where the report goes; nil for none.
+    public var reportFolder: String?
+    /// Whether each step is also measured alone, and each layer alone. Both take as long as the compression, or longer.
+    public var measuresStepsAlone = false
+    public var measuresLayersAlone = false
+
+    public init(model: String, output: String, recipe: Recipe, card: @escaping @Sendable (Model) throws -> ImageModelCard) {
+        self.model = model
+        self.output = output
+        self.recipe = recipe
+        self.card = card
+    }
+
+    /// Share by which the time of a result may exceed its parent's, median and smallest, before it counts as slower.
+    static let timingNoise = 0.05
+    /// Layers with histograms, and batches and windows for what the report shows of single layers.
+    private static let histogramLayers = 24, reportBatches = 2
+
+    /// What ONNXWriter puts behind a name for the file of the weights, where these are too many for one file.
+    static let weightsSuffix = ".data"
+
+    /// The name under which models are written to be measured.
+    private var candidatePath: String { "\(output).candidate-\(ProcessInfo.processInfo.processIdentifier)" }
+
+    /// Does it. `progress` is called after each unit of work; what it throws ends the job, and leaves nothing but the layers in the resume folder.
+    ///
+    /// Throws what steps, reading and writing throw. A result that is refused is no error here: see `CompressionReport.refusal`.
+    public func run(progress: @escaping @Sendable (StepProgress) throws -> Void = { _ in }) throws -> CompressionReport {
+        let folder = URL(fileURLWithPath: output).deletingLastPathComponent().path
+        guard FileManager.default.isWritableFile(atPath: folder) else {
+            throw SwiftletError.io(path: output, reason: "cannot be written", remedy: "Check that the folder exists and is writable.")
+        }
+        let parent = try ModelFile.open(model, context: recipe.calibration.length, shapes: shapes)
+        let data = try CompressionData(self, parent)
+        if budget.dropPercent != nil, !data.measuresQuality {
+            throw SwiftletError.invalidArgument(
+                name: "budget", reason: "a drop is measured on data, and none are given", remedy: "Give --evaluation or --calibration, or leave drop out of the budget.")
+        }
+        let context = try CompressionContext(
+            passes: parent.passes, calibration: data.calibration, threads: threads, instructionSet: instructionSet, seed: seed ?? recipe.seed ?? 0,
+            checkpoint: resumeFolder.map { Checkpoint(folder: $0) }, progress: progress)
+        let candidate = candidatePath
+        defer { for name in [candidate, candidate + Self.weightsSuffix] { try? FileManager.default.removeItem(atPath: name) } }
+        func measured(_ graph: Graph) throws -> ModelComparison {
+            try parent.write(graph, to: candidate)
+            return try data.compare(candidate, in: context)
+        }
+        var candidates: [CompressionCandidate] = []
+        let steps = recipe.steps.enumerated().map { "\($0 + 1) \(type(of: $1).technique)" }
+        let showsStages = reportFolder != nil || measuresStepsAlone
+        let clock = ContinuousClock(), start = clock.now
+        var measuring = Duration.zero
+        let result = try recipe.compressor.run(parent.graph, in: context) { graph, index in
+            guard showsStages, index + 1 < steps.count else { return }
+            let start = clock.now
+            candidates.append(CompressionCandidate(try measured(graph), .stage, steps[...index].joined(separator: " + ")))
+            measuring += clock.now - start
+        }
+        let seconds = (clock.now - start - measuring) / .seconds(1)
+        if measuresStepsAlone, steps.count > 1 {
+            var plain = context
+            plain.checkpoint = nil
+            for (index, step) in recipe.steps.enumerated() {
+                let graph = try Compressor([step]).run(parent.graph, in: plain).graph
+                candidates.append(CompressionCandidate(try measured(graph), .alone, "\(steps[index]) alone"))
+            }
+        }
+        var comparison = try measured(result.graph)
+        comparison.model.path = output
+        candidates.insert(CompressionCandidate(parentOf: comparison), at: 0)
+        candidates.append(CompressionCandidate(comparison, .result, steps.joined(separator: " + ")))
+        // Each was timed in turns with the parent; against the parent's last time they compare with one another.
+        let parentTime = comparison.parent.latencyMilliseconds.median
+        for index in candidates.indices { candidates[index].latencyMilliseconds = parentTime / candidates[index].speedup }
+        let verdicts = budget.verdicts(
+            sizeBytes: comparison.model.fileBytes, dropPercent: comparison.dropPercent, latencyMilliseconds: comparison.model.latencyMilliseconds.median)
+        let refusals = Self.refusals(comparison) + verdicts.filter { !$0.isMet }.map(\.text)
+        let sensitivities = try measuresLayersAlone ? sensitivities(parent, result.graph, data, context) : []
+        let histograms = try reportFolder == nil ? [] : LayerHistogram.collect(
+            parent: parent.graph, compressed: result.graph, limit: Self.histogramLayers, data: data.calibration, batches: Self.reportBatches, in: context)
+        let report = CompressionReport(
+            recipe: recipe.name, seed: context.seed, instructionSet: context.instructionSet.rawValue, threads: context.threads, output: output, steps: result.steps,
+            comparison: comparison, data: data.description, dropMeaning: comparison.dropMeaning, dropPercent: comparison.dropPercent, candidates: candidates, budget: verdicts,
+            refusals: refusals, isWritten: refusals.isEmpty || isForced, sensitivities: sensitivities, histograms: histograms, compressionSeconds: seconds)
+        if let reportFolder { try ReportFiles.write(report, to: reportFolder) }
+        if report.isWritten {
+            if FileManager.default.fileExists(atPath: candidate + Self.weightsSuffix) {
+                // The model names the file its weights are in.
+                try parent.write(result.graph, to: output)
+            } else {
+                try Self.rename(candidate, to: output)
+            }
+        }
+        return report
+    }
+
+    private func sensitivities(_ parent: any CompressibleModel, _ graph: Graph, _ data: CompressionData, _ context: CompressionContext) throws -> [LayerSensitivity] {
+        guard let calibration = data.sensitivity else {
+            throw SwiftletError.invalidArgument(name: "sensitivity", reason: "layers are measured on data, and none are given", remedy: "Give --calibration.")
+        }
+        return try LayerSensitivity.measure(parent: parent.graph, compressed: graph, data: calibration, batches: Self.reportBatches, in: context)
+    }
+
+    /// Why a model is worse than its parent, a clause each.
+    static func refusals(_ comparison: ModelComparison) -> [String] {
+        var refusals: [String] = []
+        let (parent, model) = (comparison.parent, comparison.model)
+        if model.fileBytes > parent.fileBytes {
+            refusals.append(
+                "it is larger than its parent by \(ByteText.text(model.fileBytes - parent.fileBytes)) (\(String(format: "%.1f", 100 * (comparison.sizeRatio - 1))) %)")
+        }
+        let (before, after) = (parent.latencyMilliseconds, model.latencyMilliseconds)
+        if after.median > before.median * (1 + timingNoise), after.minimum > before.minimum * (1 + timingNoise) {
+            refusals.append(
+                "it is slower than its parent by \(String(format: "%.3g ms (%.1f %%)", after.median - before.median, 100 * (after.median / before.median - 1)))")
+        }
+        return refusals
+    }
+
+    private static func rename(_ from: String, to path: String) throws {
+        guard Foundation.rename(from, path) == 0 else {
+            throw SwiftletError.io(path: path, reason: "cannot be completed: \(String(cString: strerror(errno)))", remedy: "Check that the folder is writable.")
+        }
+    }
+}
+
+extension CompressionCandidate {
+    init(_ comparison: ModelComparison, _ kind: Kind, _ label: String) {
+        self.init(
+            kind: kind, label: label, fileBytes: comparison.model.fileBytes, latencyMilliseconds: comparison.model.latencyMilliseconds.median,
+            dropPercent: comparison.dropPercent, sizeFactor: 1 / comparison.sizeRatio, speedup: comparison.speedup)
+    }
+
+    init(parentOf comparison: ModelComparison) {
+        self.init(
+            kind: .parent, label: "parent", fileBytes: comparison.parent.fileBytes, latencyMilliseconds: comparison.parent.latencyMilliseconds.median,
+            dropPercent: comparison.dropPercent == nil ? nil : 0, sizeFactor: 1, speedup: 1)
+    }
+}
