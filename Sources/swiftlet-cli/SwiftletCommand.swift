@@ -19,7 +19,7 @@ struct SwiftletCommand: AsyncParsableCommand {
         subcommands: [
             GenerateCommand.self, ChatCommand.self, EmbedCommand.self, RunCommand.self, ClassifyCommand.self, OCRCommand.self, VADCommand.self,
             WakeCommand.self, BuildCommand.self, InspectCommand.self, TokenizeCommand.self, TemplateCommand.self, PerplexityCommand.self,
-            EvalCommand.self, CompareCommand.self, CompressCommand.self, BenchCommand.self, PullCommand.self, CacheCommand.self, DoctorCommand.self,
+            EvalCommand.self, CompareCommand.self, CompressCommand.self, CalibrateCommand.self, BenchCommand.self, PullCommand.self, CacheCommand.self, DoctorCommand.self,
         ])
 
     static func main() async {
