@@ -26,7 +26,7 @@ public struct LayerSensitivity: Sendable, Codable, Equatable {
             guard let weight = new[layer.name], weight.shape == layer.weight.shape, seen.insert(layer.weightID).inserted else { return false }
             return weight.format != layer.weight.format || weight.store.bytes.baseAddress != layer.weight.store.bytes.baseAddress
         }
-        let data = FirstBatches(data: data, batchCount: min(batches, data.batchCount))
+        let data = FirstBatches(data, limit: batches)
         let expected = try outputs(parent, data, context)
         let signal = expected.joined().reduce(0.0) { $0 + Double($1) * Double($1) }
         return try layers.enumerated().map { index, layer in
@@ -50,13 +50,4 @@ public struct LayerSensitivity: Sendable, Codable, Equatable {
         }
         return elements
     }
-}
-
-/// The beginning of some data.
-private struct FirstBatches: CalibrationData {
-    let data: any CalibrationData
-    let batchCount: Int
-
-    var stateBinding: Binding { data.stateBinding }
-    func batch(_ index: Int) throws -> CalibrationBatch { try data.batch(index) }
 }

@@ -37,5 +37,22 @@ public struct TensorBatches: CalibrationData {
 
     public var batchCount: Int { batches.count }
     public func batch(_ index: Int) throws -> CalibrationBatch { CalibrationBatch(binding: [:], inputs: batches[index]) }
-    public func forComparison(limit: Int) -> any CalibrationData { TensorBatches(Array(batches.prefix(limit))) }
+}
+
+extension CalibrationData {
+    public func forComparison(limit: Int) -> any CalibrationData { FirstBatches(self, limit: limit) }
+}
+
+/// The beginning of some data.
+package struct FirstBatches: CalibrationData {
+    private let data: any CalibrationData
+    package let batchCount: Int
+
+    package init(_ data: any CalibrationData, limit: Int) {
+        self.data = data
+        batchCount = min(max(limit, 0), data.batchCount)
+    }
+
+    package var stateBinding: Binding { data.stateBinding }
+    package func batch(_ index: Int) throws -> CalibrationBatch { try data.batch(index) }
 }

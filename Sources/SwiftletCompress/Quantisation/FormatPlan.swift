@@ -106,13 +106,3 @@ public struct FormatPlan: Sendable, Hashable {
         layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2
     }
 }
-
-extension Graph {
-    /// How many layers the names of the weights count.
-    var blockCount: Int {
-        (weights.compactMap { id, _ -> Int? in
-            let parts = self[id].name.split(separator: ".")
-            return parts.count > 2 && parts[0] == "blk" ? Int(parts[1]) : nil
-        }.max() ?? -1) + 1
-    }
-}

@@ -31,7 +31,7 @@ struct CalibrateCommand: AsyncParsableCommand {
         var settings = Recipe.Calibration()
         settings.windows = windows
         settings.length = length
-        let data = try TokenWindows(text: Array(InputFile.text(calibration)), model: parent, calibration: settings)
+        let data = try TokenWindows(text: InputFile.bytes(calibration), model: parent, calibration: settings)
         Interruption.waitAtMost(seconds: 300)
         let lines = ProgressLines()
         let context = try CompressionContext(passes: parent.passes, calibration: data, threads: network.threads, instructionSet: network.isa) { progress in

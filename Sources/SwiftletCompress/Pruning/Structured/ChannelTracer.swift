@@ -146,7 +146,7 @@ struct ChannelTracer {
             guard let layout = layouts[node.inputs[0]] else { return }
             guard !axes.contains(layout.axis) else { return fixAll(node) }
             layouts[node.outputs[0]] = ChannelLayout(axis: keepsAxes ? layout.axis : layout.axis - axes.count(where: { $0 < layout.axis }), segments: layout.segments)
-        case .matmul, .deformableConvolution, .recurrent, .gridSample, .roiAlign, .bitcast, .quantize, .dequantize, .quantizedConvolution, .quantizedSum,
+        case .matmul, .deformableConvolution, .recurrent, .gridSample, .roiAlign, .bitcast, .quantize, .dequantize, .quantizedConvolution, .quantizedLinear, .quantizedMean, .quantizedSum,
             .gather, .gatherElements, .gatherND, .scatterElements, .scatterND, .argument, .topK:
             fixAll(node)
         }

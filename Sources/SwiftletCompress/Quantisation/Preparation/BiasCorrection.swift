@@ -56,7 +56,7 @@ public struct BiasCorrection: CompressionStep {
         var sums: [ValueID: [Double]] = [:]
         var rows: [ValueID: Int] = [:]
         let run = try GraphRun(graph, values: values, in: context)
-        try run.forEachBatch(of: FirstBatches(data: data, batchCount: count)) { _, seen in
+        try run.forEachBatch(of: FirstBatches(data, limit: count)) { _, seen in
             for value in values {
                 let shape = try seen.shape(value)
                 // [n, channels, space…], or channels last for the rows of a linear layer.
@@ -77,14 +77,6 @@ public struct BiasCorrection: CompressionStep {
         }
         return Dictionary(uniqueKeysWithValues: sums.map { value, sum in (value, sum.map { $0 / Double(max(1, rows[value] ?? 1)) }) })
     }
-}
-
-/// The first batches of some data.
-private struct FirstBatches: CalibrationData {
-    let data: any CalibrationData
-    let batchCount: Int
-    var stateBinding: Binding { data.stateBinding }
-    func batch(_ index: Int) throws -> CalibrationBatch { try data.batch(index) }
 }
 
 extension Graph {
