@@ -13,4 +13,5 @@
 #include "ckernels/linear.h"
 #include "ckernels/panels.h"
 #include "ckernels/peak.h"
+#include "ckernels/sparse.h"
 #include "ckernels/vector.h"

@@ -5,7 +5,7 @@ import SwiftletTensor
 public struct KernelCase {
     /// The tables of CKernels.
     public enum Family: String, CaseIterable, Codable, Sendable {
-        case linear, quantize, attention, vector, convolution
+        case linear, sparse, quantize, attention, vector, convolution
     }
 
     public let family: Family

@@ -46,6 +46,11 @@ public struct KernelCatalog {
                 }
             }
         }
+        for row in (0..<ck_sparse_row_count()).compactMap({ ck_sparse_row_at($0)?.pointee }) where runs(row.name, row.isa) {
+            for layer in layers where LinearCases.denseBytes(layer) <= options.largestWeightBytes {
+                cases += SparseCases.make(row: row, layer: layer, options: options)
+            }
+        }
         let quantizers = (0..<ck_quantize_row_count()).compactMap { ck_quantize_row_at($0)?.pointee }
         for row in joined(quantizers, PortableKernels.quantizers, \.isa) where runs(row.name, row.isa) {
             cases += layers.flatMap { QuantizerCases.make(row: row, layer: $0) }

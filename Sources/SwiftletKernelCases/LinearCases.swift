@@ -13,6 +13,12 @@ enum LinearCases {
         return ck_panel_bytes(row.panel, Int64(inputs)) * ((outputs + Int(CK_PANEL_ROWS) - 1) / Int(CK_PANEL_ROWS))
     }
 
+    /// Bytes of the layer's weight in dense 8-bit panels; 0 for layers of other kinds.
+    static func denseBytes(_ layer: Layer) -> Int {
+        guard case .linear(_, let outputs, let inputs) = layer.shape else { return 0 }
+        return ck_panel_bytes(CK_PANEL_Q8, Int64(inputs)) * ((outputs + Int(CK_PANEL_ROWS) - 1) / Int(CK_PANEL_ROWS))
+    }
+
     /// Cases of one row of the table on one layer. A kernel is timed at the row counts at which dispatch within its own instruction sets
     /// picks it; an alternative, which dispatch never picks, at those it is meant for.
     static func make(row: ck_linear_row, layer: Layer, options: KernelCatalog.Options) -> [KernelCase] {

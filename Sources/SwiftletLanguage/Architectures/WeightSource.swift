@@ -6,17 +6,18 @@ import SwiftletRuntime
 struct WeightSource {
     let file: GGUFFile
 
-    func contains(_ name: String) -> Bool { file.tensor(named: name) != nil }
+    func contains(_ name: String) -> Bool { file.hasWeight(named: name) }
 
     /// The tensor `name` of exactly `shape` (outermost first).
     func weight(_ name: String, _ shape: Shape) throws -> Weight {
-        let tensor = try file.requiredTensor(named: name)
-        guard tensor.shape == shape else {
+        let found = try file.shapeOfWeight(named: name)
+        guard found.shape == shape else {
             throw SwiftletError.malformed(
-                file: file.path, offset: tensor.fileOffset, reason: "tensor '\(name)' has the shape \(tensor.shape), the metadata asks for \(shape)",
+                file: file.path, offset: found.fileOffset, reason: "tensor '\(name)' has the shape \(found.shape), the metadata asks for \(shape)",
                 remedy: "Convert the model again.")
         }
-        return try Weight(name: name, shape: shape, format: tensor.format, store: tensor.store)
+        let (format, store) = try file.weight(named: name)
+        return try Weight(name: name, shape: shape, format: format, store: store)
     }
 
     /// A vector in f32: norms and biases are read directly by kernels, so other dense types are widened here.
@@ -24,12 +25,12 @@ struct WeightSource {
 
     /// The number of rows of a matrix: how many tokens an embedding table knows.
     func rows(of name: String) throws -> Int {
-        let tensor = try file.requiredTensor(named: name)
-        guard tensor.shape.rank == 2 else {
+        let found = try file.shapeOfWeight(named: name)
+        guard found.shape.rank == 2 else {
             throw SwiftletError.malformed(
-                file: file.path, offset: tensor.fileOffset, reason: "tensor '\(name)' has the shape \(tensor.shape), a matrix is needed",
+                file: file.path, offset: found.fileOffset, reason: "tensor '\(name)' has the shape \(found.shape), a matrix is needed",
                 remedy: "Convert the model again.")
         }
-        return tensor.shape[0]
+        return found.shape[0]
     }
 }

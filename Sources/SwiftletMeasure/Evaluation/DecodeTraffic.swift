@@ -1,6 +1,7 @@
 // The bytes that generating one token moves, from the graph: what the speed of generation is held against.
 import CKernels
 import SwiftletGraph
+import SwiftletRuntime
 
 /// Bytes one token reads.
 package struct DecodeTraffic: Sendable, Equatable {
@@ -14,7 +15,8 @@ package struct DecodeTraffic: Sendable, Equatable {
     }
     private let attentions: [Attending]
 
-    package init(_ graph: Graph) {
+    /// - isa: the instruction sets products may use: they decide whether weights with many zeros lie in sparse panels.
+    package init(_ graph: Graph, isa: UInt32 = ck_isa_detect()) {
         var weightBytes = 0
         var attentions: [Attending] = []
         let roots = graph.storageRoots()
@@ -22,7 +24,7 @@ package struct DecodeTraffic: Sendable, Equatable {
             for (place, input) in node.inputs.enumerated() {
                 guard let weight = graph[input].weight else { continue }
                 switch node.op {
-                case .linear(let linear) where (1...linear.weightCount).contains(place): weightBytes += Self.packedBytes(weight)
+                case .linear(let linear) where (1...linear.weightCount).contains(place): weightBytes += PackedTraffic.bytes(of: weight, isa: isa)
                 case .embedding where place == 0: weightBytes += weight.store.byteCount / max(1, weight.shape[0])
                 case .gatherRows where place == 0: weightBytes += weight.store.byteCount / max(1, weight.shape[0])
                 default: weightBytes += weight.store.byteCount
@@ -40,23 +42,6 @@ package struct DecodeTraffic: Sendable, Equatable {
         }
         self.weightBytes = weightBytes
         self.attentions = attentions
-    }
-
-    /// Bytes of a matrix once packed for the kernels; as it is where it is not packed.
-    private static func packedBytes(_ weight: Weight) -> Int {
-        let type: ck_weight_type? =
-            switch weight.format {
-            case .block(let block): ck_weight_type(rawValue: block.rawValue)
-            case .dense(.f32): CK_WEIGHT_F32
-            case .dense(.f16): CK_WEIGHT_F16
-            case .dense(.bf16): CK_WEIGHT_BF16
-            case .dense: nil
-            }
-        guard let type, weight.shape.rank == 2 else { return weight.store.byteCount }
-        let panel = ck_panel_for(type)
-        guard panel != CK_PANEL_NONE else { return weight.store.byteCount }
-        let rows = Int(CK_PANEL_ROWS)
-        return ck_panel_bytes(panel, Int64(weight.shape[1])) * ((weight.shape[0] + rows - 1) / rows)
     }
 
     /// Bytes of keys and values read on average by tokens at `positions`: each sees itself and all before it, within the layer's window.

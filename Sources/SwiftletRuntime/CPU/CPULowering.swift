@@ -279,7 +279,8 @@ struct CPULowering {
         emitRowWise { binder in
             .embedding(
                 EmbeddingStep(
-                    table: matrix.panels, rowBytes: matrix.panelStride, decoder: .panel(matrix.format), ids: binder.indices(ids),
+                    table: matrix.panels, rowBytes: matrix.panelStride,
+                    decoder: matrix.sparse == CK_SPARSE_NONE ? .panel(matrix.format) : .sparse(matrix.sparse), ids: binder.indices(ids),
                     width: matrix.columns, out: binder.floats(out),
                     tasks: RowTasks(count: try binder.product(count), elementsPerRow: matrix.columns)))
         }
@@ -349,7 +350,7 @@ struct CPULowering {
 
     private mutating func pack(_ values: [ValueID]) throws -> [PackedMatrix] {
         let (weights, name) = (try values.map(constant), graph[values[0]].name)
-        let matrices = try (backend.panels?.panels(weights, name: name) ?? shared(weights, name: name)).matrices
+        let matrices = try (backend.panels?.panels(weights, name: name, isa: backend.isa) ?? shared(weights, name: name)).matrices
         for (value, matrix) in zip(values, matrices) { packed[value] = matrix }
         return matrices
     }
@@ -357,12 +358,14 @@ struct CPULowering {
     /// Panels another graph of this backend may have packed already. Only floats: blocks belong to language models, which compile one graph and give
     /// the pages of their file back as they pack.
     private func shared(_ weights: [Weight], name: String) throws -> PackedPanels {
-        guard weights.count == 1, let weight = weights.first, weight.format == .dense(.f32) else { return try PackedPanels(weights, name: name, pool: pool) }
+        guard weights.count == 1, let weight = weights.first, weight.format == .dense(.f32) else {
+            return try PackedPanels(weights, name: name, isa: backend.isa, pool: pool)
+        }
         let layout = try PackedLayout(weights, name: name)
         let key = weight.store.withBytes { PackedConstants.Key($0, .matrix(rows: layout.rows, columns: layout.columns)) }
         var made: PackedPanels?
         let memory = try backend.constants.memory(key) {
-            let panels = try PackedPanels(weights, name: name, pool: pool)
+            let panels = try PackedPanels(weights, name: name, isa: backend.isa, pool: pool)
             made = panels
             guard let memory = panels.owner as? AlignedMemory else { throw SwiftletError.outOfMemory(bytes: layout.byteCount, purpose: "packed weight \(name)") }
             return memory
@@ -457,6 +460,22 @@ struct CPULowering {
         var activationRowBytes: Int {
             activation == CK_ACT_F32 ? matrix.columns * MemoryLayout<Float>.stride : ck_activation_row_bytes(activation, Int64(matrix.columns))
         }
+
+        private func sparseRow(isa: UInt32) -> ck_sparse_row? {
+            matrix.sparse == CK_SPARSE_NONE ? nil : ck_sparse_find(matrix.sparse, activation, isa)?.pointee
+        }
+
+        /// How tasks make dense panels of sparse ones: for more rows than the sparse kernels are good for.
+        func expansion(rows: Int, isa: UInt32) -> PanelExpansion? {
+            guard let row = sparseRow(isa: isa), rows > Int(row.maximum_rows), let expand = row.expand else { return nil }
+            return PanelExpansion(expand: expand, panelBytes: ck_panel_bytes(matrix.format, Int64(matrix.columns)))
+        }
+
+        /// The kernel for panels as they lie, or as they are once expanded.
+        func kernel(rows: Int, isa: UInt32) -> ck_linear_function? {
+            if let row = sparseRow(isa: isa), rows <= Int(row.maximum_rows) { return row.multiply }
+            return PortableKernels.findLinear(matrix.format, activation, isa: isa, rows: Int64(rows))?.function
+        }
     }
 
     private mutating func lower(_ linear: Linear, _ node: Node, _ vector: VectorKernels) throws {
@@ -503,16 +522,18 @@ struct CPULowering {
                 let own = prologue != nil && LinearPrologue.suits(rows: rows, width: width)
                     ? LinearPrologue.scratchBytes(rows: rows, rowBytes: roundedRowBytes, width: width) : 0
                 return own + (targets.map { target in
-                    LinearStep.scratchBytes(
-                        panelsPerTask: LinearStep.panelsPerTask(
-                            panelCount: target.matrix.panelCount, panelBytes: target.matrix.panelBytes, rows: rows, threads: threads), tiles: tiles)
+                    let expansion = target.expansion(rows: rows, isa: isa)
+                    let panels = LinearStep.panelsPerTask(
+                        panelCount: target.matrix.panelCount, panelBytes: expansion?.panelBytes ?? target.matrix.panelBytes, rows: rows, threads: threads)
+                    return LinearStep.scratchBytes(panelsPerTask: panels, tiles: tiles) + panels * (expansion?.panelBytes ?? 0) * max(1, tiles)
                 }.max() ?? 0)
             },
             { binder in
                 let rows = try binder.product(leading)
                 var firstTask = 0
                 let bound = try targets.enumerated().map { index, target in
-                    guard let kernel = PortableKernels.findLinear(target.matrix.format, target.activation, isa: isa, rows: Int64(rows))?.function else {
+                    let expansion = target.expansion(rows: rows, isa: isa)
+                    guard let kernel = target.kernel(rows: rows, isa: isa) else {
                         throw SwiftletError.unsupported(
                             file: "kernels", place: node.name, reason: "no kernel multiplies this format", remedy: "Rebuild the package.")
                     }
@@ -522,8 +543,9 @@ struct CPULowering {
                         activations: binder.raw(target.activations), activationRowBytes: target.activationRowBytes,
                         out: binder.floats(target.out),
                         panelsPerTask: LinearStep.panelsPerTask(
-                            panelCount: target.matrix.panelCount, panelBytes: target.matrix.panelBytes, rows: rows, threads: threads),
-                        firstTask: firstTask)
+                            panelCount: target.matrix.panelCount, panelBytes: expansion?.panelBytes ?? target.matrix.panelBytes, rows: rows,
+                            threads: threads),
+                        firstTask: firstTask, expansion: expansion)
                     if index < outputCount { firstTask += bound.taskCount }
                     return bound
                 }

@@ -15,6 +15,8 @@ struct PackedMatrix: @unchecked Sendable {
     /// Memory of its own, or the mapped file of a `PanelCache`.
     let owner: AnyObject
     let format: ck_panel_format
+    /// CK_SPARSE_NONE, or how the panels keep only what is not zero of panels in `format`.
+    let sparse: ck_sparse_format
     let panelBytes: Int
     /// Bytes from one panel to the next: `panelBytes`, or twice that where the panels of another matrix lie between.
     let panelStride: Int
@@ -43,7 +45,7 @@ struct PackedPanels {
     var matrices: [PackedMatrix] {
         (0..<layout.matrixCount).map { index in
             PackedMatrix(
-                panels: base + index * layout.panelBytes, owner: owner, format: layout.format, panelBytes: layout.panelBytes,
+                panels: base + index * layout.panelBytes, owner: owner, format: layout.format, sparse: layout.sparse, panelBytes: layout.panelBytes,
                 panelStride: layout.matrixCount * layout.panelBytes, panelCount: layout.panelCount, rows: layout.rows, columns: layout.columns)
         }
     }
@@ -58,9 +60,9 @@ struct PackedPanels {
     /// File bytes that are mapped and packed at once: the most that is resident twice.
     private static let sourceBytesAtOnce = 2 << 20
 
-    /// Packs one weight or two. Throws when there is no memory, or no packed form.
-    init(_ weights: [Weight], name: String, pool: ThreadPool) throws {
-        let layout = try PackedLayout(weights, name: name)
+    /// Packs one weight or two, sparse where kernels of `isa` gain by it. Throws when there is no memory, or no packed form.
+    init(_ weights: [Weight], name: String, isa: UInt32, pool: ThreadPool) throws {
+        let layout = try PackedLayout(weights, name: name).leavingOutZeros(of: weights, isa: isa, pool: pool)
         let memory = try AlignedMemory(byteCount: layout.byteCount, purpose: "packed weight \(name)", hugePages: true)
         let (panelRows, rowBytes) = (Int(CK_PANEL_ROWS), layout.rowBytes)
         let panelsAtOnce = max(pool.threadCount, Self.sourceBytesAtOnce / max(1, rowBytes * panelRows * layout.matrixCount))
@@ -71,9 +73,13 @@ struct PackedPanels {
                 pool.forEach(count * sources.count) { index in
                     let (offset, matrix) = index.quotientAndRemainder(dividingBy: sources.count)
                     let panel = first + offset, valid = min(panelRows, layout.rows - panel * panelRows)
-                    _ = ck_pack_panel(
-                        layout.type, sources[matrix] + panel * panelRows * rowBytes, rowBytes, Int64(valid), Int64(layout.columns),
-                        memory.base + (panel * sources.count + matrix) * layout.panelBytes)
+                    let (source, columns) = (sources[matrix] + panel * panelRows * rowBytes, Int64(layout.columns))
+                    let place = memory.base + (panel * sources.count + matrix) * layout.panelBytes
+                    if layout.sparse == CK_SPARSE_NONE {
+                        _ = ck_pack_panel(layout.type, source, rowBytes, Int64(valid), columns, place)
+                    } else {
+                        _ = ck_sparse_pack(layout.sparse, layout.type, source, rowBytes, Int64(valid), columns, place, layout.panelBytes)
+                    }
                 }
                 let rows = first * panelRows..<min(layout.rows, (first + count) * panelRows)
                 for weight in weights { weight.store.releasePages(rows.lowerBound * rowBytes..<rows.upperBound * rowBytes) }
@@ -87,9 +93,24 @@ struct PackedPanels {
 struct PackedLayout {
     let type: ck_weight_type
     let format: ck_panel_format
-    let rows, columns, rowBytes, panelBytes, panelCount, matrixCount: Int
+    /// CK_SPARSE_NONE for dense panels.
+    private(set) var sparse = CK_SPARSE_NONE
+    let rows, columns, rowBytes, panelCount, matrixCount: Int
+    private(set) var panelBytes: Int
 
-    var byteCount: Int { matrixCount * panelCount * panelBytes }
+    /// Sparse panels end where it takes all that kernels may read of the last one, whatever its masks say.
+    var byteCount: Int {
+        let panels = matrixCount * panelCount * panelBytes
+        return sparse == CK_SPARSE_NONE || panels == 0 ? panels : panels + max(0, ck_sparse_reach(sparse, Int64(columns)) - panelBytes)
+    }
+
+    /// The same weights in sparse panels of `panelBytes`.
+    func sparse(_ format: ck_sparse_format, panelBytes: Int) -> PackedLayout {
+        var layout = self
+        layout.sparse = format
+        layout.panelBytes = panelBytes
+        return layout
+    }
 
     /// Throws `SwiftletError.invalidGraph` for weights that have no packed form, or none together.
     init(_ weights: [Weight], name: String) throws {

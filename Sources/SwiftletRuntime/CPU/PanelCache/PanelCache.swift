@@ -1,7 +1,7 @@
 // Packed weights kept on disk between runs: looked up while a model is lowered, written when it had to be packed.
 //
-// The bytes of a panel depend on the weight and on the layout of its type, and on nothing else: neither the instruction set nor the threads nor
-// any option of the model (the layouts are the same for every kernel), so one file a model serves them all. A layout is known by
+// The bytes of a panel depend on the weight and on the layout of its type, and on nothing else: neither the threads nor any option of the model, and
+// the instruction set only by whether it makes leaving out zeros worthwhile (`SparseChoice`), so one file a model serves them all. A layout is known by
 // CK_PANEL_LAYOUT_VERSION and by what this build makes of a sample of each type (`ck_panel_fingerprint`), so a changed packer whose
 // author forgot the version is noticed too.
 //
@@ -70,21 +70,21 @@ package final class PanelCache: @unchecked Sendable {
     // MARK: Lowering
 
     /// The panels of one weight, or of two in turn, from the cache, or packed now and remembered for `finish`.
-    func panels(_ weights: [Weight], name: String) throws -> PackedPanels {
-        guard let key = key(of: weights) else { return try PackedPanels(weights, name: name, pool: pool) }
+    func panels(_ weights: [Weight], name: String, isa: UInt32) throws -> PackedPanels {
+        guard let key = key(of: weights) else { return try PackedPanels(weights, name: name, isa: isa, pool: pool) }
         let layout = try PackedLayout(weights, name: name)
-        let fingerprint = try fingerprint(of: layout.type)
+        let fingerprint = try fingerprint(of: layout.type) ^ SparseChoice.fingerprint(of: layout.type, isa: isa)
         let panels: PackedPanels
-        if let section = mapped[key], section.format == layout.format.rawValue, section.fingerprint == fingerprint,
-            section.bytes.count == layout.byteCount, let base = section.bytes.baseAddress, let mappedFile
+        if let section = mapped[key], section.fingerprint == fingerprint, let layout = layout.asKept(section.format, byteCount: section.bytes.count),
+            let base = section.bytes.baseAddress, let mappedFile
         {
             panels = PackedPanels(layout, base: base, owner: mappedFile)
         } else {
-            panels = try PackedPanels(weights, name: name, pool: pool)
+            panels = try PackedPanels(weights, name: name, isa: isa, pool: pool)
             hasPacked = true
         }
         if seen.insert(key).inserted {
-            sections.append(PanelFile.Section(key: key, format: layout.format.rawValue, fingerprint: fingerprint, bytes: panels.bytes))
+            sections.append(PanelFile.Section(key: key, format: panels.layout.kindOnDisk, fingerprint: fingerprint, bytes: panels.bytes))
             owners.append(panels.owner)
         }
         return panels

@@ -4,14 +4,15 @@
 //   header   128: magic "SWPANELS" | container version u32, CK_PANEL_LAYOUT_VERSION u32 | source u64 × 2 | file size | entries | path length |
 //                 checksum of path and entries | checksum of the header up to here | zeros
 //   path          of the model, padded to 8: only shown to people
-//   entries  88 each, u64: part, type << 32 | panel format | source offset, size | rows | columns | data offset, size, checksum | fingerprint |
+//   entries  88 each, u64: part, type << 32 | sparse format << 16 | panel format | source offset, size | rows | columns | data offset, size, checksum | fingerprint |
 //                 source offset of the weight whose panels lie between, all ones when there is none
 //   data          one section a matrix or a pair, each at a multiple of 4,096: panels as `ck_pack_panel` writes them
 //
 // Nothing in the file is trusted: every number is held against the file's size before it is used, header and entries have checksums, and
 // every section is summed on opening, at the speed of memory by all threads (which also brings in the pages that the first token reads).
 // That finds what a crash or a bad disk leaves, so writing need not wait for the disk. Whoever writes the file after it was opened could still
-// change weights under a running process, as with the model file itself; kernels address nothing by what panels hold.
+// change weights under a running process, as with the model file itself; kernels address nothing by what panels hold, or, where panels are sparse,
+// no further than a section reaches (`ck_sparse_reach`).
 import CKernels
 
 struct PanelFile {

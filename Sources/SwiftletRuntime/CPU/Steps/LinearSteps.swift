@@ -81,8 +81,38 @@ struct LinearTarget {
     /// Panels of one task, and the number of the first task of this target.
     let panelsPerTask: Int
     let firstTask: Int
+    /// Makes of a sparse panel the dense one that `kernel` reads; nil where it reads the panels as they lie.
+    let expansion: PanelExpansion?
 
     var taskCount: Int { (panelCount + panelsPerTask - 1) / panelsPerTask }
+    /// Bytes of the panels of one task once they are expanded.
+    var expandedBytes: Int { expansion.map { panelsPerTask * $0.panelBytes } ?? 0 }
+}
+
+/// How a task turns the sparse panels it reads into dense ones.
+struct PanelExpansion {
+    let expand: ck_sparse_expand_function
+    /// Bytes of a dense panel.
+    let panelBytes: Int
+}
+
+/// Where the panels of a task lie.
+struct TaskPanels {
+    let first: UnsafeRawPointer
+    let stride: Int
+}
+
+extension LinearTarget {
+    /// The panels of the task that begins at panel `first`: in the matrix, or expanded into `scratch`, once for all rows.
+    @inline(__always)
+    func panels(from first: Int, columns: Int, _ scratch: UnsafeMutableRawPointer) -> TaskPanels {
+        let start = panels + first * panelStride
+        guard let expansion else { return TaskPanels(first: start, stride: panelStride) }
+        for index in 0..<min(panelsPerTask, panelCount - first) {
+            expansion.expand(start + index * panelStride, Int64(columns), scratch + index * expansion.panelBytes)
+        }
+        return TaskPanels(first: UnsafeRawPointer(scratch), stride: expansion.panelBytes)
+    }
 }
 
 /// `epilogue(x·Wᵀ + b)` for up to a few weights that read the same x.
@@ -131,14 +161,17 @@ struct LinearStep {
 
     func execute(_ task: Int, scratch: UnsafeMutableRawPointer) {
         let own: UnsafeRawPointer? = prologue == nil ? nil : UnsafeRawPointer(scratch)
-        let scratch = (scratch + (prologue?.scratchBytes ?? 0)).assumingMemoryBound(to: Float.self)
+        let expanded = scratch + (prologue?.scratchBytes ?? 0)
+        let isGated = if case .gated = epilogue { true } else { false }
+        let target = self.target(of: task)
+        let firstPanel = (task - targets[target].firstTask) * targets[target].panelsPerTask
+        let panels = targets[target].panels(from: firstPanel, columns: columns, expanded)
+        let scratch = (expanded + targets[target].expandedBytes * (isGated ? 2 : 1)).assumingMemoryBound(to: Float.self)
         switch epilogue {
         case .none:
-            let target = self.target(of: task)
-            forEachTile(targets[target], task, own) { tile in tile.compute(into: tile.out, stride: targets[target].features, add) }
+            forEachTile(targets[target], task, own, panels) { tile in tile.compute(into: tile.out, stride: targets[target].features, add) }
         case .activation(let function):
-            let target = self.target(of: task)
-            forEachTile(targets[target], task, own) { tile in
+            forEachTile(targets[target], task, own, panels) { tile in
                 tile.compute(into: tile.out, stride: targets[target].features, add)
                 for row in 0..<tile.rows {
                     let out = tile.out + row * targets[target].features
@@ -146,20 +179,21 @@ struct LinearStep {
                 }
             }
         case .gated(let gate):
-            forEachTile(targets[0], task, own) { tile in
+            let others = targets[1].panels(from: firstPanel, columns: columns, expanded + targets[0].expandedBytes)
+            forEachTile(targets[0], task, own, panels) { tile in
                 if isReadInTurn {
                     gateInTurn(tile, scratch, gate)
                     return
                 }
                 let up = scratch + Self.rowBlock * tile.columns
                 tile.compute(into: scratch, stride: tile.columns, add)
-                tile.of(targets[1]).compute(into: up, stride: tile.columns, add)
+                tile.of(targets[1], others).compute(into: up, stride: tile.columns, add)
                 for row in 0..<tile.rows {
                     gate(scratch + row * tile.columns, up + row * tile.columns, Int64(tile.columns), tile.out + row * targets[0].features)
                 }
             }
         case .residual(let residual):
-            forEachTile(targets[0], task, own) { tile in
+            forEachTile(targets[0], task, own, panels) { tile in
                 tile.compute(into: scratch, stride: tile.columns, add)
                 for row in 0..<tile.rows {
                     let offset = (tile.firstRow + row) * targets[0].features + tile.firstColumn
@@ -183,7 +217,9 @@ struct LinearStep {
 
     /// Whether a gate's two matrices are read as the one stream of panels they lie in: with so few rows that reading is what takes the time, and
     /// gates of 16 outputs at a time do not.
-    private var isReadInTurn: Bool { rows <= 4 && targets[1].panels == targets[0].panels + targets[0].panelBytes }
+    private var isReadInTurn: Bool {
+        rows <= 4 && targets[0].expansion == nil && targets[1].panels == targets[0].panels + targets[0].panelBytes
+    }
 
     /// The products of both matrices of a gate, 16 outputs of the one and 16 of the other, and then the gate.
     private func gateInTurn(_ tile: Tile, _ scratch: UnsafeMutablePointer<Float>, _ gate: BinaryKernel) {
@@ -208,7 +244,7 @@ struct LinearStep {
     }
 
     @inline(__always)
-    private func forEachTile(_ target: LinearTarget, _ task: Int, _ own: UnsafeRawPointer?, _ body: (Tile) -> Void) {
+    private func forEachTile(_ target: LinearTarget, _ task: Int, _ own: UnsafeRawPointer?, _ panels: TaskPanels, _ body: (Tile) -> Void) {
         let firstPanel = (task - target.firstTask) * target.panelsPerTask
         let panelCount = min(target.panelsPerTask, target.panelCount - firstPanel)
         let firstColumn = firstPanel * Int(CK_PANEL_ROWS)
@@ -216,7 +252,7 @@ struct LinearStep {
         var row = 0
         while row < rows {
             let count = min(Self.rowBlock, rows - row)
-            body(Tile(target: target, own: own, firstPanel: firstPanel, panelCount: panelCount, firstColumn: firstColumn, columns: columns, firstRow: row, rows: count, width: self.columns))
+            body(Tile(target: target, own: own, panels: panels, panelCount: panelCount, firstColumn: firstColumn, columns: columns, firstRow: row, rows: count, width: self.columns))
             row += count
         }
     }
@@ -226,7 +262,7 @@ struct LinearStep {
         let target: LinearTarget
         /// The thread's own activations, where the step has a prologue.
         let own: UnsafeRawPointer?
-        let firstPanel: Int
+        let panels: TaskPanels
         let panelCount: Int
         let firstColumn: Int
         let columns: Int
@@ -237,13 +273,13 @@ struct LinearStep {
         var out: UnsafeMutablePointer<Float> { target.out + firstRow * target.features + firstColumn }
 
         /// The same block of another matrix of the same shape.
-        func of(_ other: LinearTarget) -> Tile {
-            Tile(target: other, own: own, firstPanel: firstPanel, panelCount: panelCount, firstColumn: firstColumn, columns: columns, firstRow: firstRow, rows: rows, width: width)
+        func of(_ other: LinearTarget, _ panels: TaskPanels) -> Tile {
+            Tile(target: other, own: own, panels: panels, panelCount: panelCount, firstColumn: firstColumn, columns: columns, firstRow: firstRow, rows: rows, width: width)
         }
 
         @inline(__always)
         func compute(into output: UnsafeMutablePointer<Float>, stride: Int, _ add: BinaryKernel) {
-            multiply(panelStride: target.panelStride, panelCount: panelCount, columns: columns, into: output, stride: stride)
+            multiply(panelStride: panels.stride, panelCount: panelCount, columns: columns, into: output, stride: stride)
             guard let bias = target.bias else { return }
             for row in 0..<rows { add(output + row * stride, bias + firstColumn, Int64(columns), output + row * stride) }
         }
@@ -252,7 +288,7 @@ struct LinearStep {
         @inline(__always)
         func multiply(panelStride: Int, panelCount: Int, columns: Int, into output: UnsafeMutablePointer<Float>, stride: Int) {
             var arguments = ck_linear_args(
-                panels: target.panels + firstPanel * target.panelStride, panel_stride_bytes: panelStride, panel_count: Int64(panelCount), k: Int64(width),
+                panels: panels.first, panel_stride_bytes: panelStride, panel_count: Int64(panelCount), k: Int64(width),
                 activations: (own ?? target.activations) + firstRow * target.activationRowBytes, activation_stride_bytes: target.activationRowBytes,
                 rows: Int64(rows), output: output, output_stride: Int64(stride), columns: Int64(columns))
             target.kernel(&arguments)

@@ -8,6 +8,8 @@ enum RowDecoder {
     case block(@convention(c) (UnsafeRawPointer?, UnsafeMutablePointer<Float>?, Int64) -> Void)
     /// The table is packed: a row is one of the CK_PANEL_ROWS of a panel.
     case panel(ck_panel_format)
+    /// The same of sparse panels.
+    case sparse(ck_sparse_format)
 
     init?(_ format: WeightFormat, vector: VectorKernels) {
         switch format {
@@ -43,6 +45,9 @@ struct EmbeddingStep {
             case .panel(let format):
                 let (panel, place) = id.quotientAndRemainder(dividingBy: Int(CK_PANEL_ROWS))
                 ck_panel_read_row(format, table + panel * rowBytes, Int64(place), Int64(width), target)
+            case .sparse(let format):
+                let (panel, place) = id.quotientAndRemainder(dividingBy: Int(CK_PANEL_ROWS))
+                ck_sparse_read_row(format, table + panel * rowBytes, Int64(place), Int64(width), target)
             }
         }
     }

@@ -1,0 +1,236 @@
+// Sparse panels: every row of their table gives the bits that the dense scalar row gives on the dense panels of the same file bytes, expands to those panels,
+// and reads no further than it may, whatever a panel holds.
+import CKernels
+import SwiftletTensor
+import TestSupport
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// A row of the sparse table by its name.
+struct SparseReference: Sendable, CustomTestStringConvertible {
+    let index: Int
+    let name: String
+    let isa: UInt32
+    var runsHere: Bool { isa & ~machineISA == 0 }
+    var testDescription: String { name }
+
+    static let all = (0..<ck_sparse_row_count()).compactMap { index in
+        ck_sparse_row_at(index).map { SparseReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa) }
+    }
+
+    func row() throws -> ck_sparse_row { try #require(ck_sparse_row_at(index)).pointee }
+}
+
+/// Q8_0 rows part of which are zero, one by one or, for blocks, in runs of 16; packed both ways.
+private struct SparseWeights {
+    let format: ck_sparse_format
+    let rows, k, rowBytes, count: Int
+    let bytes: [UInt8]
+    let stride, denseStride: Int
+    let sparse, dense: AlignedMemory
+
+    init(_ format: ck_sparse_format, rows: Int, k: Int, zeros: Double, seed: UInt64) throws {
+        let file = try FileWeights(CK_WEIGHT_Q8_0, rows: rows, k: k, seed: seed)
+        var random = SeededGenerator(seed: seed + 1), bytes = file.bytes
+        for block in 0..<rows * k / 32 {
+            let run = format == CK_SPARSE_BLOCKS ? 16 : 1
+            for index in Swift.stride(from: 2, to: 34, by: run) where Double.random(in: 0..<1, using: &random) < zeros {
+                for place in index..<index + run { bytes[34 * block + place] = 0 }
+            }
+        }
+        let count = (rows + 15) / 16, rowBytes = file.rowBytes
+        func valid(_ panel: Int) -> Int64 { Int64(min(16, rows - 16 * panel)) }
+        let kept = bytes.withUnsafeBytes { source in
+            (0..<count).map { panel in
+                ck_sparse_count(format, CK_WEIGHT_Q8_0, source.baseAddress.map { $0 + 16 * panel * rowBytes }, rowBytes, valid(panel), Int64(k))
+            }
+        }
+        // Counted by hand: the numbers of a block are its bytes from the third on.
+        for (panel, kept) in kept.enumerated() {
+            let range = panel * 16 * rowBytes..<min(rows, panel * 16 + 16) * rowBytes
+            let places = range.filter { ($0 % 34) >= 2 && bytes[$0] != 0 }
+            let runs = Set(places.map { $0 / 34 * 2 + ($0 % 34 - 2) / 16 })
+            try #require(kept == Int64(format == CK_SPARSE_BLOCKS ? 16 * runs.count : places.count))
+        }
+        (self.format, self.rows, self.k, self.rowBytes, self.count, self.bytes) = (format, rows, k, rowBytes, count, bytes)
+        stride = ck_sparse_panel_bytes(format, Int64(k), kept.max() ?? 0)
+        denseStride = ck_panel_bytes(CK_PANEL_Q8, Int64(k))
+        sparse = try AlignedMemory(byteCount: stride * count + ck_sparse_reach(format, Int64(k)), purpose: "test panels")
+        dense = try AlignedMemory(byteCount: denseStride * count, purpose: "test panels")
+        for panel in 0..<count {
+            let status = bytes.withUnsafeBytes { source in
+                let from = source.baseAddress.map { $0 + 16 * panel * rowBytes }
+                return ck_pack_panel(CK_WEIGHT_Q8_0, from, rowBytes, valid(panel), Int64(k), dense.base + panel * denseStride)
+                    | ck_sparse_pack(format, CK_WEIGHT_Q8_0, from, rowBytes, valid(panel), Int64(k), sparse.base + panel * stride, stride)
+            }
+            try #require(status == 0)
+        }
+    }
+
+    /// The output of a kernel, [m, rows], between guards.
+    func run(_ function: ck_linear_function?, dense isDense: Bool, _ activations: Activations) throws -> [UInt32] {
+        let function = try #require(function), distance = rows + 5, start = 3, guardValue: Float = 12345.678
+        var output = [Float](repeating: guardValue, count: start + activations.rows * distance + 16)
+        output.withUnsafeMutableBufferPointer { buffer in
+            var args = ck_linear_args(
+                panels: isDense ? dense.base : sparse.base, panel_stride_bytes: isDense ? denseStride : stride, panel_count: Int64(count), k: Int64(k),
+                activations: activations.memory.base, activation_stride_bytes: activations.stride, rows: Int64(activations.rows),
+                output: buffer.baseAddress.map { $0 + start }, output_stride: Int64(distance), columns: Int64(rows))
+            function(&args)
+        }
+        var result: [UInt32] = [], overwritten = 0
+        for (index, value) in output.enumerated() {
+            let at = index - start
+            if at >= 0, at / distance < activations.rows, at % distance < rows { result.append(value.bitPattern) } else if value != guardValue { overwritten += 1 }
+        }
+        try #require(overwritten == 0, "\(overwritten) guards overwritten")
+        return result
+    }
+}
+
+/// Pages whose end is followed by one that nothing may touch.
+private final class GuardedPages {
+    private let base: UnsafeMutableRawPointer
+    private let byteCount, pageBytes: Int
+    var end: UnsafeMutableRawPointer { base + byteCount }
+
+    init(byteCount: Int) throws {
+        pageBytes = Int(sysconf(Int32(_SC_PAGESIZE)))
+        self.byteCount = (byteCount + pageBytes - 1) / pageBytes * pageBytes
+        let memory = mmap(nil, self.byteCount + pageBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        base = try #require(memory == MAP_FAILED ? nil : memory)
+        try #require(mprotect(base + self.byteCount, pageBytes, PROT_NONE) == 0)
+    }
+
+    deinit { munmap(base, byteCount + pageBytes) }
+}
+
+@Suite struct SparseTests {
+    @Test(.disabled("this machine lacks the instruction set"), arguments: SparseReference.all.filter { !$0.runsHere })
+    func rowNotRunHere(row: SparseReference) {}
+
+    @Test(arguments: SparseReference.all.filter(\.runsHere)) func rowGivesTheDenseBits(reference: SparseReference) throws {
+        let row = try reference.row()
+        let scalar = try #require(ck_linear_find(CK_PANEL_Q8, row.activation, 0, 1)).pointee.function
+        for (k, n) in [(32, 1), (32, 15), (64, 16), (96, 17), (576, 50), (1536, 16), (64, 300)] {
+            for (zeros, seed) in [(0, 1), (0.5, 2), (0.97, 3), (1, 4)] {
+                let weights = try SparseWeights(row.format, rows: n, k: k, zeros: zeros, seed: UInt64(seed))
+                let few = Array(1...17)
+                let counts = row.row_tile > 8 ? (k > 96 ? [1, 3, 9, 77] : few + [31, 32, 33, 63, 64, 65, 130]) : k > 96 ? [1, 3, 17] : few
+                for m in counts {
+                    let values = trickyActivations(rows: m, k: k, seed: UInt64(m))
+                    let activations = try Activations(values, rows: m, k: k, format: row.activation)
+                    #expect(
+                        try weights.run(row.multiply, dense: false, activations) == weights.run(scalar, dense: true, activations),
+                        "k \(k) n \(n) m \(m) zeros \(zeros)")
+                }
+            }
+        }
+    }
+
+    @Test(arguments: SparseReference.all.filter(\.runsHere)) func expandsToTheDensePanel(reference: SparseReference) throws {
+        let format = try reference.row().format, expand = try #require(try reference.row().expand)
+        for (k, n) in [(32, 16), (576, 50), (96, 3)] {
+            for zeros in [0, 0.6, 1] {
+                let weights = try SparseWeights(format, rows: n, k: k, zeros: zeros, seed: 7)
+                let out = try AlignedMemory(byteCount: weights.denseStride, purpose: "test panel")
+                for panel in 0..<weights.count {
+                    out.bytes.initializeMemory(as: UInt8.self, repeating: 0xaa)
+                    expand(weights.sparse.base + panel * weights.stride, Int64(k), out.base)
+                    let dense = weights.dense.base + panel * weights.denseStride
+                    if 16 * (panel + 1) <= n {
+                        #expect(memcmp(out.base, dense, weights.denseStride) == 0, "k \(k) panel \(panel)")
+                    } else {
+                        // Rows that are not there have another stored zero, and the same value.
+                        for row in 0..<16 {
+                            for index in 0..<k {
+                                #expect(ck_panel_value(CK_PANEL_Q8, out.base, Int64(row), Int64(index)) == ck_panel_value(CK_PANEL_Q8, dense, Int64(row), Int64(index)))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    @Test(arguments: [CK_SPARSE_BITMAP, CK_SPARSE_BLOCKS].map(\.rawValue)) func rowsReadAsThoseOfTheDensePanel(raw: UInt32) throws {
+        let format = ck_sparse_format(rawValue: raw)
+        let weights = try SparseWeights(format, rows: 50, k: 576, zeros: 0.5, seed: 11)
+        for row in 0..<50 {
+            var sparse = [Float](repeating: .nan, count: 577), dense = sparse
+            ck_sparse_read_row(format, weights.sparse.base + row / 16 * weights.stride, Int64(row % 16), 576, &sparse)
+            ck_panel_read_row(CK_PANEL_Q8, weights.dense.base + row / 16 * weights.denseStride, Int64(row % 16), 576, &dense)
+            // A zero's sign is the scale's in neither.
+            #expect(zip(sparse, dense).allSatisfy { $0.bitPattern == $1.bitPattern }, "row \(row)")
+        }
+    }
+
+    /// Panels of nothing but ones claim the most there can be, wherever they lie.
+    @Test(arguments: SparseReference.all.filter(\.runsHere)) func noMaskLeadsBeyondTheReach(reference: SparseReference) throws {
+        let row = try reference.row()
+        for k in [32, 96, 576] {
+            let reach = ck_sparse_reach(row.format, Int64(k)), pages = try GuardedPages(byteCount: reach)
+            let panel = pages.end - reach
+            memset(panel, 0xff, reach)
+            let dense = try AlignedMemory(byteCount: ck_panel_bytes(CK_PANEL_Q8, Int64(k)), purpose: "test panel")
+            row.expand?(panel, Int64(k), dense.base)
+            #expect(dense.base.load(fromByteOffset: 64 + 32, as: UInt64.self) == (row.format == CK_SPARSE_BITMAP ? .max : 0x7f7f_7f7f_7f7f_7f7f))
+            for rows in [3, 20] {
+                let activations = try Activations([Float](repeating: 1, count: rows * k), rows: rows, k: k, format: row.activation)
+                var output = [Float](repeating: 0, count: rows * 16)
+                output.withUnsafeMutableBufferPointer { buffer in
+                    var args = ck_linear_args(
+                        panels: panel, panel_stride_bytes: 64, panel_count: 1, k: Int64(k), activations: activations.memory.base,
+                        activation_stride_bytes: activations.stride, rows: Int64(rows), output: buffer.baseAddress, output_stride: 16, columns: 16)
+                    row.multiply?(&args)
+                }
+                #expect(output.allSatisfy(\.isNaN), "scales of all ones are not numbers")
+            }
+            var floats = [Float](repeating: 0, count: k)
+            ck_sparse_read_row(row.format, panel, 15, Int64(k), &floats)
+        }
+    }
+
+    @Test func refusesWhatItCannotPack() throws {
+        let memory = try AlignedMemory(byteCount: 1 << 14, purpose: "test panel")
+        let source = [UInt8](repeating: 1, count: 34 * 16)
+        func pack(_ type: ck_weight_type, rows: Int64 = 16, k: Int64 = 32, bytes: Int) -> Int32 {
+            ck_sparse_pack(CK_SPARSE_BITMAP, type, source, 34, rows, k, memory.base, bytes)
+        }
+        let full = ck_sparse_panel_bytes(CK_SPARSE_BITMAP, 32, 512)
+        #expect(full == 704 && ck_sparse_panel_bytes(CK_SPARSE_BITMAP, 32, 0) == 192)  // 64 + 96 + 512, and none; to whole lines
+        #expect(pack(CK_WEIGHT_Q8_0, bytes: full) == 0)
+        #expect(pack(CK_WEIGHT_Q8_0, bytes: 64 + 96 + 512) == 0)
+        #expect(pack(CK_WEIGHT_Q8_0, bytes: 64 + 96 + 511) == -1, "one weight too many")
+        #expect(pack(CK_WEIGHT_Q8_0, bytes: 64) == -1)
+        #expect(pack(CK_WEIGHT_Q4_0, bytes: full) == -1)
+        #expect(pack(CK_WEIGHT_Q8_0, rows: 0, bytes: full) == -1)
+        #expect(pack(CK_WEIGHT_Q8_0, rows: 17, bytes: full) == -1)
+        #expect(pack(CK_WEIGHT_Q8_0, k: 33, bytes: full) == -1)
+        #expect(ck_sparse_count(CK_SPARSE_BITMAP, CK_WEIGHT_Q4_0, source, 18, 1, 32) == -1)
+        #expect(ck_sparse_pack(CK_SPARSE_BLOCKS, CK_WEIGHT_Q8_0, source, 34, 16, 32, memory.base, 64 + 36 + 512) == 0)
+        #expect(ck_sparse_pack(CK_SPARSE_BLOCKS, CK_WEIGHT_Q8_0, source, 34, 16, 32, memory.base, 64 + 36 + 511) == -1, "one weight too many")
+        #expect(ck_sparse_count(CK_SPARSE_NONE, CK_WEIGHT_Q8_0, source, 34, 1, 32) == -1)
+        #expect(ck_sparse_count(CK_SPARSE_BITMAP, CK_WEIGHT_Q8_0, source, 34, 1, 32) == 32)
+    }
+
+    @Test func lookUpHonoursTheMask() throws {
+        #expect(SparseReference.all.last?.isa == 0)
+        #expect(Set(SparseReference.all.map(\.name)).count == SparseReference.all.count)
+        for format in [CK_SPARSE_BITMAP, CK_SPARSE_BLOCKS] {
+            for activation in [CK_ACT_Q8, CK_ACT_Q15] {
+                for mask in [0, UInt32(CK_ISA_AVX2), machineISA] {
+                    let row = try #require(ck_sparse_find(format, activation, mask)).pointee
+                    #expect(row.isa & ~mask == 0 && row.activation == activation && row.format == format)
+                }
+            }
+        }
+        #expect(ck_sparse_find(CK_SPARSE_BITMAP, CK_ACT_F32, machineISA) == nil)
+        #expect(ck_sparse_find(CK_SPARSE_NONE, CK_ACT_Q8, machineISA) == nil)
+    }
+}
