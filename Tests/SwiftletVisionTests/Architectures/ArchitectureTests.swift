@@ -156,9 +156,7 @@ struct ArchitectureWeightTests {
             let (mean, variance) = (try values("\(norm).running_mean"), try values("\(norm).running_var"))
             let folded = try #require(weights["\(convolution).weight"]), bias = try #require(weights["\(convolution).bias"])
             let fan = kernel.count / gamma.count
-            let (k, b) = try (
-                folded.store.withBytes { Array($0.bindMemory(to: Float.self)) }, bias.store.withBytes { Array($0.bindMemory(to: Float.self)) }
-            )
+            let (k, b) = (try folded.floats(), try bias.floats())
             for channel in gamma.indices {
                 let factor = Double(gamma[channel]) / (Double(variance[channel]) + 1e-5).squareRoot()
                 #expect(abs(Double(b[channel]) - (Double(beta[channel]) - Double(mean[channel]) * factor)) < 1e-5)
