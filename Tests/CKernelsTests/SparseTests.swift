@@ -189,7 +189,7 @@ private final class GuardedPages {
                         activation_stride_bytes: activations.stride, rows: Int64(rows), output: buffer.baseAddress, output_stride: 16, columns: 16)
                     row.multiply?(&args)
                 }
-                #expect(output.allSatisfy(\.isNaN), "scales of all ones are not numbers")
+                #expect(output.allSatisfy { $0.isNaN }, "scales of all ones are not numbers")
             }
             var floats = [Float](repeating: 0, count: k)
             ck_sparse_read_row(row.format, panel, 15, Int64(k), &floats)

@@ -30,7 +30,9 @@ struct BlockGrid: Sendable {
     /// The blocks of `row` at their nearest levels, scales searched for the least weighted error when `searches`.
     func quantize(_ row: UnsafeBufferPointer<Float>, importance: UnsafeBufferPointer<Float>?, searches: Bool, into target: UnsafeMutableRawBufferPointer) throws {
         guard let levelLimit else {
-            return try format.quantize(row, importance: searches ? importance : nil, method: searches ? .search : .nearest, into: target)
+            // Formats without a rounding of their own are searched in any case.
+            guard searches || !format.hasRounding else { return try format.quantize(row, method: .nearest, into: target) }
+            return try format.quantize(row, importance: importance, method: .search, into: target)
         }
         for block in 0..<row.count / format.blockElements {
             let range = block * format.blockElements..<(block + 1) * format.blockElements
