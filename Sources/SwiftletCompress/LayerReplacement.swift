@@ -47,20 +47,10 @@ package struct LayerReplacement {
 }
 
 extension Weight {
-    /// A short text that differs for different bytes: FNV-1a in 64 bits over shape, format and bytes. Not against forgery.
+    /// A short text that differs for different shapes, formats and bytes.
     var digest: String {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        store.withBytes { bytes in
-            var index = 0
-            while index + 8 <= bytes.count {
-                hash = (hash ^ bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)) &* 0x100_0000_01b3
-                index += 8
-            }
-            while index < bytes.count {
-                hash = (hash ^ UInt64(bytes[index])) &* 0x100_0000_01b3
-                index += 1
-            }
-        }
-        return "\(shape) \(format) \(String(hash, radix: 16))"
+        var fingerprint = Fingerprint()
+        store.withBytes { fingerprint.add($0) }
+        return "\(shape) \(format) \(fingerprint.text)"
     }
 }

@@ -42,13 +42,19 @@ public struct SensitivityEntry: Sendable, Codable, Equatable {
 public struct SensitivityCandidate: Sendable {
     public var layer: String
     public var label: String
-    /// A step restricted to the layer by its scope.
-    public var step: any CompressionStep
+    /// The graph with the change made.
+    package var change: @Sendable (Graph, CompressionContext) throws -> Graph
 
+    /// `step` is restricted to the layer by its scope.
     public init(layer: String, label: String, step: any CompressionStep) {
+        self.init(layer: layer, label: label) { try step.run($0, in: $1).graph }
+    }
+
+    /// A change that is no step, and so draws up no report that a scan would throw away.
+    package init(layer: String, label: String, change: @escaping @Sendable (Graph, CompressionContext) throws -> Graph) {
         self.layer = layer
         self.label = label
-        self.step = step
+        self.change = change
     }
 }
 
@@ -80,7 +86,7 @@ public struct SensitivityScan: Sendable {
         }
         return try candidates.enumerated().map { index, candidate in
             try Task.checkCancellation()
-            let changed = try candidate.step.run(graph, in: context).graph
+            let changed = try candidate.change(graph, context)
             guard let other = changed.outputs.first else {
                 throw SwiftletError.invalidGraph(node: candidate.layer, reason: "the step removed the outputs", remedy: "Check the step.")
             }

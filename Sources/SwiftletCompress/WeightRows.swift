@@ -27,9 +27,6 @@ extension Weight {
         }
     }
 
-    /// All elements as f32, row after row.
-    package func elements() throws -> [Float] { try store.withBytes { try format.dequantizeRow($0, elements: shape.elementCount) } }
-
     /// Elements that are not zero.
     package func nonzeroCount() throws -> Int {
         var count = 0

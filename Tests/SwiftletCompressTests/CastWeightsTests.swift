@@ -18,7 +18,7 @@ import SwiftletCompress
         for (id, old) in graph.weights where old.shape.rank == 2 {
             let new = try weight(graph[id].name, in: result.graph)
             #expect(new.format.description == format.rawValue.uppercased())
-            for (a, b) in zip(try old.elements(), try new.elements()) { #expect(abs(a - b) <= abs(a) * step * 1.0001) }
+            for (a, b) in zip(try old.floats(), try new.floats()) { #expect(abs(a - b) <= abs(a) * step * 1.0001) }
         }
         // Vectors stay as they are, and every matrix is reported once.
         for (id, old) in graph.weights where old.shape.rank == 1 { #expect(try weight(graph[id].name, in: result.graph).format == old.format) }
@@ -32,8 +32,8 @@ import SwiftletCompress
         let scope = Scope(include: ["*ffn_down*"])
         let result = try Compressor([CastWeights(format: .bf16, scope: scope), CastWeights(format: .f32, scope: scope)]).run(try #require(graph), in: context)
         #expect(result.steps.map(\.technique) == ["cast", "cast"] && result.steps.allSatisfy { $0.tensors.count == 2 })
-        let before = try weight("blk.0/ffn_down.weight", in: try #require(graph)).elements()
-        let after = try weight("blk.0/ffn_down.weight", in: result.graph).elements()
+        let before = try weight("blk.0/ffn_down.weight", in: try #require(graph)).floats()
+        let after = try weight("blk.0/ffn_down.weight", in: result.graph).floats()
         // Nearest, ties to even, in bits.
         for (a, b) in zip(before, after) {
             let bits = a.bitPattern

@@ -50,7 +50,7 @@ import Testing
     private static func blocks(_ model: EncoderModel) throws -> Graph {
         var graph = model.graph
         for (id, weight) in graph.weights where weight.shape.rank == 2 && weight.shape[1] % 32 == 0 {
-            let store = try WeightStore(BlockFormat.q8_0.quantize(weight.elements()))
+            let store = try WeightStore(BlockFormat.q8_0.quantize(weight.floats()))
             graph.replaceWeight(id, with: try Weight(name: graph[id].name, shape: weight.shape, format: .block(.q8_0), store: store))
         }
         return graph
@@ -109,7 +109,7 @@ import Testing
         #expect(throws: SwiftletError.self) { try model.write(model.graph, to: Self.tiny) }
         var graph = model.graph
         for (id, weight) in graph.weights where weight.shape.rank == 2 && weight.shape[1] % 32 == 0 {
-            let store = try WeightStore(BlockFormat.q4_0.quantize(weight.elements()))
+            let store = try WeightStore(BlockFormat.q4_0.quantize(weight.floats()))
             graph.replaceWeight(id, with: try Weight(name: graph[id].name, shape: weight.shape, format: .block(.q4_0), store: store))
         }
         try Self.withFolder { folder in

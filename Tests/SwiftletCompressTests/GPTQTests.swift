@@ -35,7 +35,7 @@ import Testing
         for ordersByActivation in [false, true] {
             let gptq = try GPTQ(FormatPlan("q4_1"), ordersByActivation: ordersByActivation, searches: false).run(builder.graph, in: context)
             let nearest = try QuantizeWeights(FormatPlan("q4_1"), searches: false).run(builder.graph, in: context)
-            let values = try [gptq, nearest].map { try #require($0.graph.weights.first).weight.elements() }
+            let values = try [gptq, nearest].map { try #require($0.graph.weights.first).weight.floats() }
             // Ties may fall either way.
             let different = zip(values[0], values[1]).filter { abs($0 - $1) > 1e-6 }.count
             #expect(different <= 2)
@@ -57,7 +57,7 @@ import Testing
         builder.output(try builder.linear(input, builder.weight("w", Weight(name: "w", shape: [rows, columns], floats: w)), name: "y"))
         let context = try CompressionContext(passes: .language, calibration: TensorBatches([["x": Tensor(x, shape: [samples, columns])]]), threads: 1)
         let result = try GPTQ(FormatPlan("q4_0"), ordersByActivation: false, searches: false).run(builder.graph, in: context)
-        let got = try #require(result.graph.weights.first).weight.elements()
+        let got = try #require(result.graph.weights.first).weight.floats()
 
         let mean = (0..<columns).reduce(0.0) { $0 + Double(gram[$1 * (columns + 1)]) } / Double(columns)
         var wanted = [Double](repeating: 0, count: rows * columns)
@@ -111,7 +111,7 @@ import Testing
         let awq = try AWQ(plan, scope: Self.scope, bits: 3).run(fixture.graph, in: fixture.context())
         #expect(FeedForwardFixture.distance(whole, try fixture.outputs(of: awq.graph)) < 1e-9)
         let gate = try #require(awq.graph.layers().first { $0.name.contains("gate") }).weight
-        #expect(try gate.elements() != #require(fixture.graph.layers().first { $0.name.contains("gate") }).weight.elements())
+        #expect(try gate.floats() != #require(fixture.graph.layers().first { $0.name.contains("gate") }).weight.floats())
         let rounding = QuantizeWeights(plan, scope: Self.scope, searches: false, bits: 3)
         let distances = try [fixture.graph, awq.graph].map {
             FeedForwardFixture.distance(whole, try fixture.outputs(of: rounding.run($0, in: fixture.context()).graph))

@@ -29,7 +29,7 @@ import Testing
     private static func product(of graph: Graph, rows: Int, columns: Int) throws -> [Float]? {
         let weights = Dictionary(graph.weights.map { (graph[$0.id].name, $0.weight) }) { $1 }
         guard let a = weights["layer.weight.lowrank_a"], let b = weights["layer.weight.lowrank_b"] else { return nil }
-        return product(try b.elements(), try a.elements(), rows, a.shape[0], columns)
+        return product(try b.floats(), try a.floats(), rows, a.shape[0], columns)
     }
 
     private static func context(_ data: (any CalibrationData)? = nil, checkpoint: Checkpoint? = nil) throws -> CompressionContext {
@@ -95,7 +95,7 @@ import Testing
         let graph = try Self.linear(generator.floats(rows * columns), rows: rows, columns: columns, bias: generator.floats(rows))
         let result = try FactoriseBySVD(rank: .ratio(0.7), multiple: 2).run(graph, in: Self.context())
         let product = try #require(try Self.product(of: result.graph, rows: rows, columns: columns))
-        let bias = try #require(graph.weights.first { graph[$0.id].name == "layer.bias" }).weight.elements()
+        let bias = try #require(graph.weights.first { graph[$0.id].name == "layer.bias" }).weight.floats()
         let expected = try Self.linear(product, rows: rows, columns: columns, bias: bias)
         let x = NaiveTensor([3, columns], generator.floats(3 * columns).map(Double.init))
         let binding: Binding = ["tokens": 3]

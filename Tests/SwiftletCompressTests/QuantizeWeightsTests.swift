@@ -11,7 +11,7 @@ import Testing
         for layer in fixture.graph.layers(in: Scope(include: ["blk.*"])) {
             let after = try #require(result.graph.layers().first { $0.name == layer.name }).weight
             #expect(after.format == .block(.q4_0))
-            #expect(try after.elements() == BlockFormat.q4_0.dequantize(BlockFormat.q4_0.quantize(layer.weight.elements())))
+            #expect(try after.floats() == BlockFormat.q4_0.dequantize(BlockFormat.q4_0.quantize(layer.weight.floats())))
         }
         #expect(result.graph.layers().first { $0.name == "output.weight" }?.weight.format == .dense(.f32))
         #expect(result.report.tensors.map(\.name) == ["blk.0.ffn_gate.weight", "blk.0.ffn_up.weight", "blk.0.ffn_down.weight"])

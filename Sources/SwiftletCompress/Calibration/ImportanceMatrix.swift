@@ -78,10 +78,8 @@ public struct ImportanceMatrix: Sendable {
 
     /// Differs for different contents.
     var digest: String {
-        var hasher: UInt64 = 0xcbf2_9ce4_8422_2325
-        for name in names {
-            for value in columns[name] ?? [] { hasher = (hasher ^ UInt64(value.bitPattern)) &* 0x100_0000_01b3 }
-        }
-        return String(hasher, radix: 16)
+        var fingerprint = Fingerprint()
+        for name in names { for value in columns[name] ?? [] { fingerprint.add(UInt64(value.bitPattern)) } }
+        return fingerprint.text
     }
 }

@@ -139,7 +139,7 @@ private struct SVDFactorisation {
 
     private func factor(_ layer: FactorableLayer, _ spectrum: LayerSpectrum, _ choice: RankOffer, _ rewriter: inout FactorRewriter) throws -> TensorReport {
         let rank = choice.ranks[0]
-        let factors = try spectrum.factors(of: layer.layer.weight.elements(), rank: rank)
+        let factors = try spectrum.factors(of: layer.layer.weight.floats(), rank: rank)
         let shape = layer.layer.weight.shape.dimensions
         let ones = shape.dropFirst(2).map { _ in 1 }
         let inner = try rewriter.weight(FactorNames.inner(of: layer.name), shape: [rank] + shape.dropFirst(), factors.inner)

@@ -31,7 +31,7 @@ public struct FactoriseByTucker: CompressionStep {
             isSuitable: { $0.window.kernel.allSatisfy { $0 == 1 } ? "a kernel of one tap is a matrix: svd splits it" : nil },
             decompose: { layer, convolution in
                 let taps = convolution.window.kernel.reduce(1, *)
-                return try TuckerDecomposition(layer.layer.weight.elements(), outputs: layer.rows, inputs: layer.columns / max(1, taps), taps: taps)
+                return try TuckerDecomposition(layer.layer.weight.floats(), outputs: layer.rows, inputs: layer.columns / max(1, taps), taps: taps)
             },
             offers: { layer, _, decomposition in offers(layer, decomposition, inputPositions: layer.inputPositions(in: graph)) }, parts: parts)
     }

@@ -30,7 +30,7 @@ public struct FactoriseSpatially: CompressionStep {
             decompose: { layer, convolution in
                 let sides = Sides(layer, convolution)
                 return try LayerSpectrum(
-                    sides.separated(layer.layer.weight.elements()), rows: sides.inputs * sides.height, columns: sides.outputs * sides.width, root: nil,
+                    sides.separated(layer.layer.weight.floats()), rows: sides.inputs * sides.height, columns: sides.outputs * sides.width, root: nil,
                     limit: min(sides.inputs * sides.height, sides.outputs * sides.width), seed: context.seed)
             },
             offers: { layer, convolution, spectrum in
@@ -76,7 +76,7 @@ public struct FactoriseSpatially: CompressionStep {
         let rank = offer.ranks[0]
         let sides = Sides(layer, convolution)
         // B [inputs·height, rank] is the column, A [rank, outputs·width] the row.
-        let factors = try spectrum.factors(of: sides.separated(layer.layer.weight.elements()), rank: rank)
+        let factors = try spectrum.factors(of: sides.separated(layer.layer.weight.floats()), rank: rank)
         var column = [Float](repeating: 0, count: factors.outer.count)
         let span = sides.inputs * sides.height
         for index in 0..<span { for r in 0..<rank { column[r * span + index] = factors.outer[index * rank + r] } }

@@ -37,7 +37,7 @@ struct SpectrumSearch {
                     if let root { roots = [key: root] }
                 }
                 let spectrum = try LayerSpectrum(
-                    layer.layer.weight.elements(), rows: layer.rows, columns: layer.columns, root: root, limit: limits[index], seed: context.seed)
+                    layer.layer.weight.floats(), rows: layer.rows, columns: layer.columns, root: root, limit: limits[index], seed: context.seed)
                 try keep(spectrum, of: layer, limit: limits[index])
                 spectra[index] = spectrum
                 done += 1
@@ -87,7 +87,7 @@ struct SpectrumSearch {
         let digest = digest(layer, limit: limit)
         guard let values = checkpoint.weight(layer.name + ".spectrum", digest: digest)?.doubles, let energy = values.last,
             let directions = checkpoint.weight(layer.name + ".directions", digest: digest),
-            directions.shape.dimensions == [layer.rows, values.count - 1], let elements = try? directions.elements()
+            directions.shape.dimensions == [layer.rows, values.count - 1], let elements = try? directions.floats()
         else { return nil }
         return LayerSpectrum(
             rows: layer.rows, columns: layer.columns, singularValues: Array(values.dropLast()), energy: energy, directions: elements)

@@ -47,9 +47,11 @@ public struct MixedPrecision: CompressionStep {
         }
         let candidates = zip(targets, options).flatMap { target, formats in
             formats.map { format in
-                SensitivityCandidate(
-                    layer: target.layer.name, label: format.description,
-                    step: StoreOne(name: target.layer.name, format: format, pool: pool))
+                SensitivityCandidate(layer: target.layer.name, label: format.description) { graph, _ in
+                    var graph = graph
+                    graph.replaceWeight(target.layer.weightID, with: try target.layer.weight.stored(as: format, name: target.layer.name, pool: pool))
+                    return graph
+                }
             }
         }
         let entries = try SensitivityScan().scan(graph, candidates: candidates, data: data.forComparison(limit: windowLimit), in: context)
@@ -96,24 +98,6 @@ public struct MixedPrecision: CompressionStep {
         case .bits(let bits): (Int(bits / 8 * Double(targets.reduce(0) { $0 + $1.layer.weight.shape.elementCount })), "bytes")
         case .milliseconds(let time): (Int(time * 1e6), "ns")
         }
-    }
-}
-
-/// Stores one matrix in one format.
-private struct StoreOne: CompressionStep {
-    static let technique = "store"
-    let name: String
-    let format: WeightFormat
-    let pool: ThreadPool
-
-    var scope: Scope { Scope(include: [name]) }
-
-    func run(_ graph: Graph, in context: CompressionContext) throws -> StepResult {
-        var graph = graph
-        for target in graph.matrices(in: scope) {
-            graph.replaceWeight(target.layer.weightID, with: try target.layer.weight.stored(as: format, name: name, pool: pool))
-        }
-        return StepResult(graph: graph, report: StepReport(technique: Self.technique, before: try GraphSize(graph), after: try GraphSize(graph), tensors: []))
     }
 }
 

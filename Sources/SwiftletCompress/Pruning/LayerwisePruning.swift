@@ -77,7 +77,7 @@ struct LayerwisePruning<Measure> {
                 for (index, layer) in stage.enumerated() {
                     guard let source = before[layer.weightID].weight else { continue }
                     func pruned() throws -> Weight {
-                        var elements = try source.elements()
+                        var elements = try source.floats()
                         try prune(&elements, layer, measured(index), target)
                         return try Weight(name: layer.name, shape: source.shape, floats: elements)
                     }
@@ -90,7 +90,7 @@ struct LayerwisePruning<Measure> {
                         layer,
                         outputError: { weight in
                             guard let outputError, let measures else { return nil }
-                            return try outputError(layer.weight.elements(), weight.elements(), layer, measures[index])
+                            return try outputError(layer.weight.floats(), weight.floats(), layer, measures[index])
                         }, pruned)
                     if let weight = replacement.graph[layer.weightID].weight { current.replaceWeight(layer.weightID, with: weight) }
                 }

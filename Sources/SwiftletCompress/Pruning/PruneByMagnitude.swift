@@ -37,7 +37,7 @@ public struct PruneByMagnitude: CompressionStep {
         for layer in prunable.layers {
             let removed = try removed(of: layer.weight, &selection)
             try replacement.replace(layer) {
-                var elements = try layer.weight.elements()
+                var elements = try layer.weight.floats()
                 for index in elements.indices where removed[index] { elements[index] = 0 }
                 return try Weight(name: layer.name, shape: layer.weight.shape, floats: elements)
             }
@@ -55,13 +55,13 @@ public struct PruneByMagnitude: CompressionStep {
     }
 
     private func units(of weight: Weight) throws -> [Float] {
-        try weight.elements().map { abs($0) }.withUnsafeBufferPointer { pattern.unitScores($0, rows: weight.outputCount, columns: weight.inputCount) }
+        try weight.floats().map { abs($0) }.withUnsafeBufferPointer { pattern.unitScores($0, rows: weight.outputCount, columns: weight.inputCount) }
     }
 
     private func removed(of weight: Weight, _ selection: inout LowestScores?) throws -> [Bool] {
         let (rows, columns) = (weight.outputCount, weight.inputCount)
         guard var lowest = selection else {
-            return try weight.elements().map { abs($0) }.withUnsafeBufferPointer {
+            return try weight.floats().map { abs($0) }.withUnsafeBufferPointer {
                 pattern.removed(scores: $0, rows: rows, columns: columns, sparsity: sparsity, comparison: .layer)
             }
         }

@@ -60,7 +60,7 @@ public struct AWQ: CompressionStep {
         _ site: ScaleSite, _ graph: Graph, _ moment: InputMoments, _ gram: [Float], _ blocks: Int, _ pool: ThreadPool
     ) throws -> (alpha: Double, scales: [Float], gain: Double) {
         // The rows of a matrix may have been scaled by a site before this one: what is rounded is the matrix as it is now.
-        let weights = try site.readers.map { layer in try (layer, (graph[layer.weightID].weight ?? layer.weight).elements()) }
+        let weights = try site.readers.map { layer in try (layer, (graph[layer.weightID].weight ?? layer.weight).floats()) }
         let means = moment.magnitudes.map { max($0 / Float(moment.rows), 1e-4) }
         var plain = 0.0
         var best = (alpha: 0.0, scales: [Float](repeating: 1, count: means.count), error: Double.infinity)
@@ -76,7 +76,7 @@ public struct AWQ: CompressionStep {
                 var scaled = elements
                 for index in scaled.indices { scaled[index] *= scales[index % columns] }
                 let rounded = try Weight(name: layer.name, shape: layer.weight.shape, floats: scaled)
-                    .stored(as: format, bits: bits, searches: false, name: layer.name, pool: pool).elements()
+                    .stored(as: format, bits: bits, searches: false, name: layer.name, pool: pool).floats()
                 for index in scaled.indices { scaled[index] = elements[index] - rounded[index] / scales[index % columns] }
                 error += try Weight.energy(scaled, gram: gram, columns: columns)
             }
@@ -90,17 +90,15 @@ public struct AWQ: CompressionStep {
 extension AWQ: RecipeTechnique {
     package static let summary = "Scales columns by the activations that meet them, so that a later quantise step rounds what matters more finely"
     package static let parameters = [
-        RecipeParameter("format", .choice(FormatPlan.names), "the format the next step stores"),
-        RecipeParameter("fallback", .choice(FormatPlan.Fallback.allCases.map(\.rawValue)), default: .text("same-bits"), "for rows that are not whole blocks of 256"),
-        RecipeParameter("bits", .integer(0...8), default: .integer(0), "levels used of q4_1 or q5_1, 0 for all"),
+        .format("the format the next step stores"),
+        .fallback,
+        .bits,
         RecipeParameter("steps", .integer(1...100), default: .integer(20), "exponents tried between 0 and 1"),
     ]
 
     package init(_ values: RecipeValues) throws {
-        let bits = try values.integer("bits")
-        self.init(
-            try FormatPlan(values.text("format")), scope: values.scope, fallback: FormatPlan.Fallback(rawValue: try values.text("fallback")) ?? .sameBits,
-            bits: bits == 0 ? nil : bits, gridSteps: try values.integer("steps"))
+        let storage = try values.storage()
+        self.init(storage.plan, scope: values.scope, fallback: storage.fallback, bits: storage.bits, gridSteps: try values.integer("steps"))
     }
 }
 

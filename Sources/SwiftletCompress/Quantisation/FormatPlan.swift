@@ -106,3 +106,20 @@ public struct FormatPlan: Sendable, Hashable {
         layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2
     }
 }
+
+extension RecipeParameter {
+    /// What techniques that store weights, or prepare them for a format, have in common.
+    static func format(_ help: String) -> RecipeParameter { RecipeParameter("format", .choice(FormatPlan.names), help) }
+
+    static let fallback = RecipeParameter(
+        "fallback", .choice(FormatPlan.Fallback.allCases.map(\.rawValue)), default: .text("same-bits"), "for rows that are not whole blocks of 256")
+    static let bits = RecipeParameter("bits", .integer(0...8), default: .integer(0), "levels used of q4_1 or q5_1, 0 for all")
+}
+
+extension RecipeValues {
+    /// The values of `RecipeParameter.format`, `.fallback` and `.bits`.
+    func storage() throws -> (plan: FormatPlan, fallback: FormatPlan.Fallback, bits: Int?) {
+        let bits = try integer("bits")
+        return (try FormatPlan(text("format")), FormatPlan.Fallback(rawValue: try text("fallback")) ?? .sameBits, bits == 0 ? nil : bits)
+    }
+}

@@ -99,9 +99,9 @@ public struct GPTQ: CompressionStep {
 extension GPTQ: RecipeTechnique {
     package static let summary = "Quantises with error feedback: later weights of a row make up for the rounding of earlier ones"
     package static let parameters = [
-        RecipeParameter("format", .choice(FormatPlan.names), "a GGUF type, or a mix such as q4_k_m"),
-        RecipeParameter("fallback", .choice(FormatPlan.Fallback.allCases.map(\.rawValue)), default: .text("same-bits"), "for rows that are not whole blocks of 256"),
-        RecipeParameter("bits", .integer(0...8), default: .integer(0), "levels used of q4_1 or q5_1, 0 for all"),
+        .format("a GGUF type, or a mix such as q4_k_m"),
+        .fallback,
+        .bits,
         RecipeParameter("damping", .number(0...1), default: .number(0.01), "share of the Hessian's mean diagonal added to it"),
         RecipeParameter("act-order", .flag, default: .flag(true), "columns that carry most come first"),
         RecipeParameter("search", .flag, default: .flag(true), "search scales for the least error"),
@@ -109,11 +109,10 @@ extension GPTQ: RecipeTechnique {
     ]
 
     package init(_ values: RecipeValues) throws {
-        let bits = try values.integer("bits")
+        let storage = try values.storage()
         self.init(
-            try FormatPlan(values.text("format")), scope: values.scope, fallback: FormatPlan.Fallback(rawValue: try values.text("fallback")) ?? .sameBits,
-            bits: bits == 0 ? nil : bits, damping: try values.number("damping"), ordersByActivation: try values.flag("act-order"),
-            searches: try values.flag("search"), layersAtOnce: try values.integer("layers-at-once"))
+            storage.plan, scope: values.scope, fallback: storage.fallback, bits: storage.bits, damping: try values.number("damping"),
+            ordersByActivation: try values.flag("act-order"), searches: try values.flag("search"), layersAtOnce: try values.integer("layers-at-once"))
     }
 }
 
@@ -209,7 +208,7 @@ struct FeedbackRounding {
 extension Weight {
     /// Σ‖(W − W′)x‖² / Σ‖Wx‖² over the rows whose XᵀX is `gram`.
     package func outputError(of other: Weight, gram: [Float]) throws -> Double {
-        let before = try elements(), after = try other.elements()
+        let before = try floats(), after = try other.floats()
         let error = try Self.energy(zip(before, after).map { $0 - $1 }, gram: gram, columns: columnCount)
         let total = try Self.energy(before, gram: gram, columns: columnCount)
         return total > 0 ? error / total : 0

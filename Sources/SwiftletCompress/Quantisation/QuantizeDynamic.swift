@@ -48,7 +48,7 @@ public struct QuantizeDynamic: CompressionStep {
 extension Graph {
     /// A dequantize that gives the rounded weight of a layer, not yet among the nodes.
     fileprivate mutating func dequantizedRows(of layer: Layer) throws -> (Node, TensorReport) {
-        let quantized = try QuantizedWeight(layer.weight.elements(), name: layer.name, channels: layer.weight.shape[0], perChannel: true, inHalfScales: true)
+        let quantized = try QuantizedWeight(layer.weight.floats(), name: layer.name, channels: layer.weight.shape[0], perChannel: true, inHalfScales: true)
         let shape = layer.weight.shape
         let values = try Weight(name: layer.name, shape: shape, format: .dense(.i8), store: WeightStore(quantized.values))
         let scales = try Weight(name: layer.name + ".scale", shape: [shape[0], 1], format: .dense(.f32), store: WeightStore(quantized.scales))

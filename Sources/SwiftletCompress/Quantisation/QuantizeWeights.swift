@@ -62,20 +62,19 @@ public struct QuantizeWeights: CompressionStep {
 extension QuantizeWeights: RecipeTechnique {
     package static let summary = "Stores weights in GGUF block formats, rounded to the nearest level"
     package static let parameters = [
-        RecipeParameter("format", .choice(FormatPlan.names), "a GGUF type, or a mix such as q4_k_m"),
-        RecipeParameter("fallback", .choice(FormatPlan.Fallback.allCases.map(\.rawValue)), default: .text("same-bits"), "for rows that are not whole blocks of 256"),
+        .format("a GGUF type, or a mix such as q4_k_m"),
+        .fallback,
         RecipeParameter("search", .flag, default: .flag(true), "search scales for the least error"),
         RecipeParameter("importance", .flag, default: .flag(false), "weigh errors by calibration data"),
         RecipeParameter("imatrix", .text, default: .text(""), "a file of importance, as `calibrate` writes it"),
-        RecipeParameter("bits", .integer(0...8), default: .integer(0), "levels used of q4_1 or q5_1, 0 for all"),
+        .bits,
     ]
 
     package init(_ values: RecipeValues) throws {
-        let file = try values.text("imatrix"), bits = try values.integer("bits")
+        let file = try values.text("imatrix"), storage = try values.storage()
         self.init(
-            try FormatPlan(values.text("format")), scope: values.scope,
-            fallback: FormatPlan.Fallback(rawValue: try values.text("fallback")) ?? .sameBits, searches: try values.flag("search"),
-            usesImportance: try values.flag("importance"), bits: bits == 0 ? nil : bits, importance: file.isEmpty ? nil : try ImportanceMatrix(path: file))
+            storage.plan, scope: values.scope, fallback: storage.fallback, searches: try values.flag("search"), usesImportance: try values.flag("importance"),
+            bits: storage.bits, importance: file.isEmpty ? nil : try ImportanceMatrix(path: file))
     }
 }
 

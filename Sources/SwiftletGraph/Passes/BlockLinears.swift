@@ -45,7 +45,7 @@ extension Weight {
         guard isOne || (scales.shape.rank == 2 && scales.shape[0] == rows && scales.shape[1] > 0 && columns % scales.shape[1] == 0) else { return nil }
         let group = isOne ? columns : columns / scales.shape[1]
         guard group % 32 == 0 else { return nil }
-        let numbers = try scales.store.withBytes { try scales.format.dequantizeRow($0, elements: scales.shape.elementCount) }
+        let numbers = try scales.floats()
         guard let halves = numbers.map(\.halfBits) as? [UInt16] else { return nil }
         let count = columns / 32
         let store = try WeightStore(byteCount: rows * count * 34) { target in

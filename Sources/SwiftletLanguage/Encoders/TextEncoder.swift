@@ -169,7 +169,7 @@ extension Graph {
     fileprivate mutating func roundMatrices(to format: BlockFormat) throws {
         for (id, weight) in weights {
             guard weight.shape.rank == 2, weight.shape[1] % format.blockElements == 0, weight.shape.elementCount > 0, case .dense = weight.format else { continue }
-            let values = try weight.store.withBytes { try weight.format.dequantizeRow($0, elements: weight.shape.elementCount) }
+            let values = try weight.floats()
             let store = try WeightStore(byteCount: values.count / format.blockElements * format.blockBytes) { target in
                 try values.withUnsafeBufferPointer { try format.quantize($0, into: target) }
             }

@@ -132,13 +132,10 @@ private struct Question {
 
     /// The index of the ending with the largest mean ln p, the first of equals.
     func answer(_ scorer: TokenScorer) throws -> Int {
-        let firsts = try scorer.score(next: endings.map { $0[0] }, after: prefix)
+        let sums = try scorer.sums(of: endings, after: prefix)
         var (best, bestScore) = (0, -Double.infinity)
         for (index, ending) in endings.enumerated() {
-            var sum = firsts[index]
-            // The prefix stays in the cache; each ending overwrites the one before it.
-            try scorer.score(ending, at: prefix.count) { sum += $0 }
-            let score = sum / Double(ending.count)
+            let score = sums[index] / Double(ending.count)
             if score > bestScore { (best, bestScore) = (index, score) }
         }
         return best

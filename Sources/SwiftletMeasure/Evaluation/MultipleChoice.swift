@@ -77,7 +77,7 @@ public struct MultipleChoice: Sendable {
         let start = clock.now
         var (correct, normalised) = (0, 0)
         for (index, question) in questions.enumerated() {
-            let task = tasks[index], scores = try question.scores(scorer)
+            let task = tasks[index], scores = try scorer.sums(of: question.choices, after: question.question)
             if Self.best(scores) == task.right { correct += 1 }
             // Characters as the harness counts them: Unicode scalars of the choice, without the blank before it.
             let lengths = task.choices.map { max(1, $0.unicodeScalars.count) }
@@ -141,17 +141,6 @@ private struct ChoiceTokens {
                     name: "tasks", reason: "task \(number) has a choice without tokens of its own", remedy: "Give a question and choices that are texts.")
             }
             return Array(tokens)
-        }
-    }
-
-    /// Σ ln p of each choice.
-    func scores(_ scorer: TokenScorer) throws -> [Double] {
-        let firsts = try scorer.score(next: choices.map { $0[0] }, after: question)
-        return try choices.enumerated().map { index, choice in
-            var sum = firsts[index]
-            // The question stays in the cache; each choice overwrites the one before it.
-            try scorer.score(choice, at: question.count) { sum += $0 }
-            return sum
         }
     }
 }

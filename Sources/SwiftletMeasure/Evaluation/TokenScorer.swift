@@ -39,6 +39,17 @@ package struct TokenScorer {
         return try next.map { try probability(of: $0, in: rows[0]) }
     }
 
+    /// Σ ln p of the tokens of each of `continuations` after `prefix`, which is evaluated once and stays in the cache; each continuation overwrites the
+    /// one before it.
+    package func sums(of continuations: [[Int32]], after prefix: [Int32]) throws -> [Double] {
+        let firsts = try score(next: continuations.map { $0[0] }, after: prefix)
+        return try continuations.enumerated().map { index, continuation in
+            var sum = firsts[index]
+            try score(continuation, at: prefix.count) { sum += $0 }
+            return sum
+        }
+    }
+
     private func probability(of token: Int32, in row: UnsafeMutableBufferPointer<Float>) throws -> Double {
         let value = Double(try probabilities.logProbability(of: token, in: UnsafeBufferPointer(row)))
         guard !value.isNaN else {

@@ -9,21 +9,10 @@ struct EvalChoiceCommand: AsyncParsableCommand {
 
     @OptionGroup(title: "Model") var model: ModelArguments
 
-    @Option(name: [.short, .long], help: "The tasks, JSON lines.")
-    var file: String
-
-    @Option(help: "Tasks to ask, from the start of the file (default: all).")
-    var tasks: Int?
-
-    @Flag(help: "Print one JSON object.")
-    var json = false
-
-    func validate() throws {
-        if let tasks, tasks < 1 { throw ValidationError("--tasks must be positive.") }
-    }
+    @OptionGroup var questions: TaskArguments
 
     func run() async throws {
-        let evaluation = try MultipleChoice(InputFile.text(file), name: file, limit: tasks)
+        let evaluation = try MultipleChoice(InputFile.text(questions.file), name: questions.file, limit: questions.tasks)
         let model = try await model.load()
         let line = ProgressLine("choice")
         let result = try evaluation.measure(model: model) { progress in
@@ -32,7 +21,7 @@ struct EvalChoiceCommand: AsyncParsableCommand {
             line.update(done: progress.task, of: progress.tasks, detail: "task \(progress.task) of \(progress.tasks): \(share) %")
         }
         line.finish()
-        guard json else {
+        guard questions.json else {
             Console.write(
                 String(
                     format: "acc %.2f %%, acc_norm %.2f %% (95 %% interval %.2f to %.2f)\n", result.accuracyPercent, result.normalisedAccuracyPercent,

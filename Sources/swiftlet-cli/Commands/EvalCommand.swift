@@ -15,14 +15,7 @@ struct HellaSwagCommand: AsyncParsableCommand {
 
     @OptionGroup(title: "Model") var model: ModelArguments
 
-    @Option(name: [.short, .long], help: "The tasks.")
-    var file: String
-
-    @Option(help: "Tasks to ask, from the start of the file (default: all).")
-    var tasks: Int?
-
-    @Flag(help: "Print one JSON object.")
-    var json = false
+    @OptionGroup var questions: TaskArguments
 
     private struct Report: Encodable {
         let tasks, correct: Int
@@ -32,12 +25,8 @@ struct HellaSwagCommand: AsyncParsableCommand {
         let threads: Int
     }
 
-    func validate() throws {
-        if let tasks, tasks < 1 { throw ValidationError("--tasks must be positive.") }
-    }
-
     func run() async throws {
-        let evaluation = try HellaSwag(InputFile.text(file), name: file, limit: tasks)
+        let evaluation = try HellaSwag(InputFile.text(questions.file), name: questions.file, limit: questions.tasks)
         let model = try await model.load()
         let line = ProgressLine("hellaswag")
         let result = try evaluation.measure(model: model) { progress in
@@ -46,7 +35,7 @@ struct HellaSwagCommand: AsyncParsableCommand {
             line.update(done: progress.task, of: progress.tasks, detail: "task \(progress.task) of \(progress.tasks): \(share) %")
         }
         line.finish()
-        guard json else {
+        guard questions.json else {
             Console.write(
                 String(
                     format: "acc_norm %.2f %% (95 %% interval %.2f to %.2f)\n", result.accuracyPercent, result.intervalLowPercent,

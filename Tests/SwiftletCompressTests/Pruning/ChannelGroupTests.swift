@@ -107,7 +107,7 @@ import Testing
             guard let stay = kept[group.id] else { continue }
             for slot in group.consumers {
                 let weight = try #require(result[slot.weight].weight)
-                var elements = try weight.elements()
+                var elements = try weight.floats()
                 let stride = weight.shape.dimensions[(slot.axis + 1)...].reduce(1, *)
                 for index in elements.indices {
                     let place = index / stride % weight.shape[slot.axis] - slot.offset

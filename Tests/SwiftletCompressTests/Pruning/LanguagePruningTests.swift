@@ -35,7 +35,7 @@ import Testing
     private static func scaled(_ graph: Graph, _ name: String, by factor: Float = 0, columns: (Int) -> Bool = { _ in true }) throws -> Graph {
         var result = graph
         let (id, weight) = try #require(graph.weights.first { graph[$0.id].name == name })
-        let elements = try weight.elements().enumerated().map { columns($0 % weight.columnCount) ? $1 * factor : $1 }
+        let elements = try weight.floats().enumerated().map { columns($0 % weight.columnCount) ? $1 * factor : $1 }
         result.replaceWeight(id, with: try Weight(name: name, shape: weight.shape, floats: elements))
         return result
     }
@@ -140,7 +140,7 @@ import Testing
                 let name = result.graph[id].name
                 let other = try #require(read.graph.weights.first { read.graph[$0.id].name == name }?.weight)
                 #expect(other.shape == weight.shape, "\(name)")
-                #expect(try other.elements() == weight.elements(), "\(name)")
+                #expect(try other.floats() == weight.floats(), "\(name)")
             }
             #expect(result.steps.last?.after.parameters ?? 0 < result.steps[0].before.parameters)
             // And it runs.

@@ -65,7 +65,7 @@ extension Graph {
         guard let weight = weights.first(where: { self[$0.id].name == name })?.weight else {
             throw SwiftletError.invalidGraph(node: name, reason: "no such weight", remedy: "Name one of the fixture's.")
         }
-        return try weight.elements()
+        return try weight.floats()
     }
 
     func shape(_ name: String) -> [Int]? { weights.first { self[$0.id].name == name }?.weight.shape.dimensions }

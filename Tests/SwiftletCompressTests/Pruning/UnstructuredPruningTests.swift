@@ -52,7 +52,7 @@ import Testing
         let result = try PruneByMagnitude(sparsity: 0.5).run(fixture.builder.graph, in: PruningFixture.context())
         #expect(result.report.tensors.map(\.name) == ["blocks"])
         #expect(result.report.tensors[0].formatAfter == WeightFormat.dense(.f32).description)
-        let (before, after) = (try blocks.elements(), try result.graph.elements("blocks"))
+        let (before, after) = (try blocks.floats(), try result.graph.elements("blocks"))
         #expect(zip(before, after).allSatisfy { $1 == 0 || $0 == $1 })
         #expect(after.filter { $0 == 0 }.count >= 32)
         #expect(result.report.notes.contains { $0.contains("table") })

@@ -8,7 +8,7 @@ import Testing
 
 @Suite struct CrossLayerEqualisationTests {
     private static func largest(_ weight: Weight, channels: Int) throws -> [Float] {
-        let values = try weight.elements()
+        let values = try weight.floats()
         let run = values.count / channels
         return (0..<channels).map { channel in values[channel * run..<(channel + 1) * run].reduce(0) { max($0, abs($1)) } }
     }
@@ -35,7 +35,7 @@ import Testing
         let (wide, depthwise) = (try #require(layers["wide.weight"]), try #require(layers["depthwise.weight"]))
         for (a, b) in zip(try Self.largest(wide, channels: 6), try Self.largest(depthwise, channels: 6)) { #expect(abs(a / b - 1) < 0.01) }
         // The inputs of the pointwise layer have the range of the depthwise one's outputs.
-        let pointwise = try #require(layers["pointwise.weight"]).elements()
+        let pointwise = try #require(layers["pointwise.weight"]).floats()
         for (channel, range) in try Self.largest(depthwise, channels: 6).enumerated() {
             let input = (0..<5).reduce(Float(0)) { max($0, abs(pointwise[$1 * 6 + channel])) }
             #expect(abs(range / input - 1) < 0.01)
@@ -50,7 +50,7 @@ import Testing
         let result = try Compressor([CrossLayerEqualisation()]).run(graph, in: graph.context(nil)).graph
         let image = try #require(SmallNetwork.images(1).batches.first)
         #expect(try relativeError(result.run(image), graph.run(image)).squareRoot() < 1e-5)
-        #expect(try result.layers()[0].weight.elements() != graph.layers()[0].weight.elements())
+        #expect(try result.layers()[0].weight.floats() != graph.layers()[0].weight.floats())
     }
 
     @Test func valuesThatOthersReadAndUpperCutsAreLeftAlone() throws {
@@ -73,7 +73,7 @@ import Testing
         let y = try network.convolution(x, "first", outputs: 2, weight: [0, 0, 0, 1, 2, 3])
         let graph = network.graph(try network.convolution(y, "second", outputs: 1, weight: [5, 0]))
         let result = try Compressor([CrossLayerEqualisation()]).run(graph, in: graph.context(nil)).graph
-        #expect(try result.layers().map { try $0.weight.elements() } == [[0, 0, 0, 1, 2, 3], [5, 0]])
+        #expect(try result.layers().map { try $0.weight.floats() } == [[0, 0, 0, 1, 2, 3], [5, 0]])
     }
 }
 
@@ -91,7 +91,7 @@ import Testing
                 let id = graph.nodes[layer.node].inputs[2]
                 let old = try #require(graph[id].weight)
                 result.replaceWeight(
-                    id, with: try Weight(name: "b", shape: old.shape, floats: old.elements().enumerated().map { $1 + shift * Float($0 + 1) }))
+                    id, with: try Weight(name: "b", shape: old.shape, floats: old.floats().enumerated().map { $1 + shift * Float($0 + 1) }))
             }
             return try StepResult(technique: Self.technique, before: graph, after: result, tensors: [])
         }
@@ -108,7 +108,7 @@ import Testing
         #expect(try relativeError(result.run(image), graph.run(image)).squareRoot() < 1e-4)
         for layer in graph.layers() {
             let (old, new) = (graph.nodes[layer.node].inputs[2], try #require(result.nodes.first { $0.name == graph.nodes[layer.node].name }).inputs[2])
-            let (a, b) = (try #require(graph[old].weight).elements(), try #require(result[new].weight).elements())
+            let (a, b) = (try #require(graph[old].weight).floats(), try #require(result[new].weight).floats())
             #expect(zip(a, b).allSatisfy { abs($0 - $1) < 1e-4 }, "\(layer.name)")
         }
     }
@@ -176,7 +176,7 @@ import Testing
         var peaks = [Float](repeating: 0, count: 32), columns = peaks
         for batch in try Self.data().batches { for (place, value) in try seen.run(batch).enumerated() { peaks[place % 32] = max(peaks[place % 32], abs(value)) } }
         for layer in result.graph.layers() where ["a.weight", "b.weight"].contains(layer.name) {
-            for (place, value) in try layer.weight.elements().enumerated() { columns[place % 32] = max(columns[place % 32], abs(value)) }
+            for (place, value) in try layer.weight.floats().enumerated() { columns[place % 32] = max(columns[place % 32], abs(value)) }
         }
         for (peak, column) in zip(peaks, columns) { #expect(abs(peak / column - 1) < 1e-4) }
     }
@@ -203,8 +203,8 @@ import Testing
         let input = ["x": try Tensor(generator.floats(5 * 64), shape: [5, 64])]
         // The very weights that the graph says, as blocks: only sums differ.
         for (layer, source) in zip(fused.layers(), result.steps[0].tensors) {
-            let original = try #require(graph.layers().first { $0.name == source.name }).weight.elements()
-            let blocks = try layer.weight.elements()
+            let original = try #require(graph.layers().first { $0.name == source.name }).weight.floats()
+            let blocks = try layer.weight.floats()
             let columns = layer.weight.columnCount
             for row in 0..<layer.weight.rowCount {
                 let part = original[row * columns..<(row + 1) * columns]

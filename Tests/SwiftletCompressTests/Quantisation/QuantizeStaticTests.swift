@@ -47,14 +47,14 @@ import Testing
         let node = try #require(result.nodes.first { if case .tensor(.quantize) = $0.op { $0.inputs[0] == graph.inputs[0] } else { false } })
         let all = try data.batches.flatMap { try #require($0["image"]).floats() }
         let (low, high) = (all.min() ?? 0, all.max() ?? 0)
-        let scale = try #require(result[node.inputs[1]].weight?.elements().first)
+        let scale = try #require(result[node.inputs[1]].weight?.floats().first)
         #expect(abs(scale - (high - low) / 255) < 1e-6)
         // A rectifier's values begin at 0.
         let relu = try #require(result.nodes.first { if case .tensor(.quantize) = $0.op { $0.name == "head/relu.quantize" } else { false } })
-        #expect(try result[relu.inputs[2]].weight?.elements() == [0])
+        #expect(try result[relu.inputs[2]].weight?.floats() == [0])
         // Mean and reshape: a move has the levels of what it moves.
         let (mean, flat) = (try #require(result.nodes.first { $0.name == "mean.quantize" }), try #require(result.nodes.first { $0.name == "flat.quantize" }))
-        #expect(try result[mean.inputs[1]].weight?.elements() == result[flat.inputs[1]].weight?.elements())
+        #expect(try result[mean.inputs[1]].weight?.floats() == result[flat.inputs[1]].weight?.floats())
     }
 
     @Test func theFileIsReadAsTheSameNetwork() throws {

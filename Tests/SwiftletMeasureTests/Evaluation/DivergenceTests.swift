@@ -17,7 +17,7 @@ func weakenedStories(_ factor: Float) throws -> String {
     let model = try GGUFModel(path: try #require(SharedData.storiesModel))
     var graph = model.graph
     for layer in graph.layers(in: Scope(include: ["*ffn_down.weight"])) {
-        graph.replaceWeight(layer.weightID, with: try Weight(name: layer.name, shape: layer.weight.shape, floats: layer.weight.elements().map { $0 * factor }))
+        graph.replaceWeight(layer.weightID, with: try Weight(name: layer.name, shape: layer.weight.shape, floats: layer.weight.floats().map { $0 * factor }))
     }
     let path = FileManager.default.temporaryDirectory.appending(path: "\(UUID().uuidString).gguf").path
     try model.write(graph, to: path)

@@ -44,7 +44,7 @@ struct ChannelScores {
         var sums = [Double](repeating: 0, count: group.count)
         for slot in slots {
             guard let weight = graph[slot.weight].weight else { continue }
-            let elements = try weight.elements()
+            let elements = try weight.floats()
             let stride = weight.shape.dimensions[(slot.axis + 1)...].reduce(1, *)
             for (index, value) in elements.enumerated() {
                 let place = index / stride % weight.shape[slot.axis] - slot.offset
@@ -68,7 +68,7 @@ struct ChannelScores {
             let width = layer.weight.inputCount
             try moment.check(columns: width, of: layer)
             var energies = [Double](repeating: 0, count: width)
-            for (index, value) in try layer.weight.elements().enumerated() { energies[index % width] += Double(value) * Double(value) }
+            for (index, value) in try layer.weight.floats().enumerated() { energies[index % width] += Double(value) * Double(value) }
             return (Columns(count: layer.weight.shape[1], energies: energies), moment)
         }
     }
@@ -111,7 +111,7 @@ struct ColumnReconstruction {
     func elements(of weight: Weight, kept: [Int], moments: InputMoments) throws -> [Float]? {
         guard let gram = moments.gram, !kept.isEmpty, kept.count < moments.columns else { return nil }
         let (rows, columns) = (weight.outputCount, moments.columns)
-        var elements = try weight.elements()
+        var elements = try weight.floats()
         let isKept = kept.reduce(into: [Bool](repeating: false, count: columns)) { $0[$1] = true }
         let gone = (0..<columns).filter { !isKept[$0] }
         let mean = kept.reduce(0.0) { $0 + Double(gram[$1 * columns + $1]) } / Double(kept.count)

@@ -95,7 +95,7 @@ extension Weight {
             }
             return try Weight(name: name, shape: Shape(sizes), format: format, store: store)
         }
-        let source = try adjusted ?? elements()
+        let source = try adjusted ?? floats()
         // Offsets of what stays along each axis, combined from the outermost inwards.
         var offsets = [0]
         for axis in shape.dimensions.indices {

@@ -62,7 +62,7 @@ public struct PruneHeads: CompressionStep {
         let width = block.headsPerGroup * block.attention.headDimension
         try moments?.check(columns: columns, of: block.output)
         var scores = [Double](repeating: 0, count: block.attention.keyValueHeads)
-        for (index, value) in try block.output.weight.elements().enumerated() {
+        for (index, value) in try block.output.weight.floats().enumerated() {
             let column = index % columns
             let amount = importance == .l1 ? Double(abs(value)) : Double(value) * Double(value)
             scores[column / width] += importance == .activation ? amount * Double(moments?.squares[column] ?? 0) : amount

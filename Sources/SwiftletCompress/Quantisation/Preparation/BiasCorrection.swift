@@ -121,7 +121,7 @@ extension Graph {
         let node = nodes[index]
         let hasBias = node.inputs.count > 2
         let name = hasBias ? self[node.inputs[2]].name : "\(node.name).bias"
-        let old = try hasBias ? self[node.inputs[2]].weight?.elements() ?? [] : [Float](repeating: 0, count: shift.count)
+        let old = try hasBias ? self[node.inputs[2]].weight?.floats() ?? [] : [Float](repeating: 0, count: shift.count)
         guard old.count == shift.count else {
             throw SwiftletError.invalidGraph(node: node.name, reason: "has \(old.count) biases for \(shift.count) channels", remedy: "Check the graph.")
         }

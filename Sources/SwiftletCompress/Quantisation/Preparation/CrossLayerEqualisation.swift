@@ -77,11 +77,11 @@ private struct EqualisedLayer {
         }
         self.layer = layer
         if case .convolution(let groups) = layer.kind { self.groups = groups } else { groups = 1 }
-        weight = try layer.weight.elements()
+        weight = try layer.weight.floats()
         (outputs, inputs) = (layer.weight.shape[0], layer.weight.shape[1])
         taps = layer.weight.shape.dimensions.dropFirst(2).reduce(1, *)
         let operands = graph.nodes[index].inputs
-        bias = try operands.count > 2 ? graph[operands[2]].weight?.elements() : nil
+        bias = try operands.count > 2 ? graph[operands[2]].weight?.floats() : nil
     }
 
     /// The channel of the input that an element of the weight multiplies.

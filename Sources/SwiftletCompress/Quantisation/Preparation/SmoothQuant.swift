@@ -174,7 +174,7 @@ extension Graph {
 
     fileprivate mutating func scaleConstant(_ operand: Int, ofNode index: Int, by factors: [Float]) throws {
         let id = nodes[index].inputs[operand]
-        guard let old = try self[id].weight?.elements() else { return }
+        guard let old = try self[id].weight?.floats() else { return }
         nodes[index].inputs[operand] = try addVector(zip(old, factors).map { $0 * $1 }, name: self[id].name)
     }
 

@@ -52,11 +52,11 @@ struct QuantizedGraphWriter {
         // A bias must not be more than 2²⁹ units of a sum.
         var least: [Float]?
         if let bias = bias.flatMap({ graph[$0].weight }), let unit = levels[layer.input]?.scale {
-            least = try bias.elements().map { abs($0) / unit * 0x1p-29 }
+            least = try bias.floats().map { abs($0) / unit * 0x1p-29 }
         }
         // A linear layer whose results stay floats runs on blocks of Q8_0, whose scales are f16.
         let quantized = try QuantizedWeight(
-            layer.weight.elements(), name: layer.name, channels: channels, perChannel: isPerChannel, leastScales: least?.count == channels ? least : nil,
+            layer.weight.floats(), name: layer.name, channels: channels, perChannel: isPerChannel, leastScales: least?.count == channels ? least : nil,
             inHalfScales: layer.kind == .linear)
         let shape = isPerChannel ? [channels] + [Int](repeating: 1, count: layer.weight.shape.rank - 1) : []
         let values = try constant(layer.name, layer.weight.shape.dimensions, .i8, quantized.values)
