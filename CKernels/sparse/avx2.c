@@ -120,7 +120,7 @@ CK_INLINE void tile(const ck_linear_args *args, const uint8_t *panel, int64_t fi
 
 CK_INLINE void multiply(const ck_linear_args *args, ck_activation_format terms) {
     for (int64_t p = 0; p < args->panel_count; p++) {
-        const uint8_t *panel = (const uint8_t *)args->panels + args->panel_stride_bytes * (size_t)p;
+        const uint8_t *panel = ck_sparse_panel(args, p);
         int64_t m = 0;
         for (; m + row_tile <= args->rows; m += row_tile) tile(args, panel, m, p * CK_PANEL_ROWS, terms, row_tile);
         if (args->rows - m >= 2) {

@@ -102,7 +102,7 @@ CK_INLINE void few_tile(const ck_linear_args *args, const uint8_t *panel, int64_
 
 CK_INLINE void few(const ck_linear_args *args, ck_activation_format terms) {
     for (int64_t p = 0; p < args->panel_count; p++) {
-        const uint8_t *panel = (const uint8_t *)args->panels + args->panel_stride_bytes * (size_t)p;
+        const uint8_t *panel = ck_sparse_panel(args, p);
         int64_t m = 0;
         for (; m + few_rows <= args->rows; m += few_rows) few_tile(args, panel, m, p * CK_PANEL_ROWS, terms, few_rows);
         if (args->rows - m >= 2) {
@@ -296,8 +296,7 @@ CK_INLINE void many(const ck_linear_args *args, ck_activation_format terms, int6
     const uint8_t *next[most_panels];
     for (int64_t group = 0; group < args->panel_count; group += most_panels) {
         const int panels = args->panel_count - group < most_panels ? (int)(args->panel_count - group) : most_panels;
-        const uint8_t *first = (const uint8_t *)args->panels + args->panel_stride_bytes * (size_t)group;
-        for (int p = 0; p < panels; p++) next[p] = first + args->panel_stride_bytes * (size_t)p + ck_panel_header_bytes;
+        for (int p = 0; p < panels; p++) next[p] = ck_sparse_panel(args, group + p) + ck_panel_header_bytes;
         memset(totals, 0, sizeof totals[0] * (size_t)panels);
         for (int64_t b = 0; b < blocks; b += step) {
             const int count = blocks - b < step ? (int)(blocks - b) : step;
@@ -305,7 +304,7 @@ CK_INLINE void many(const ck_linear_args *args, ck_activation_format terms, int6
             for (int p = 0; p < panels; p++) next[p] = add_piece(next[p], count, &in, terms, registers, totals[p]);
         }
         for (int p = 0; p < panels; p++) {
-            put(args, first + args->panel_stride_bytes * (size_t)p, first_row, rows, (group + p) * CK_PANEL_ROWS, totals[p]);
+            put(args, ck_sparse_panel(args, group + p), first_row, rows, (group + p) * CK_PANEL_ROWS, totals[p]);
         }
     }
 }

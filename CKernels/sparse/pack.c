@@ -7,10 +7,15 @@
 // A fused multiply-add would round once where dequantising the file rounds twice.
 #pragma STDC FP_CONTRACT OFF
 
-// The reader of a type whose stored numbers are bytes, 128 standing for zero; null for other types.
-static const ck_block_reader *byte_reader(ck_sparse_format format, ck_weight_type type, int64_t k) {
-    const ck_block_reader *reader = format == CK_SPARSE_BITMAP || format == CK_SPARSE_BLOCKS ? ck_block_reader_for(type) : 0;
-    return reader && reader->panel == CK_PANEL_Q8 && k >= 0 && k % reader->elements == 0 ? reader : 0;
+ck_panel_format ck_sparse_dense(ck_sparse_format format) {
+    if (format == CK_SPARSE_BITMAP_Q4) return CK_PANEL_Q4;
+    return format == CK_SPARSE_BITMAP || format == CK_SPARSE_BLOCKS ? CK_PANEL_Q8 : CK_PANEL_NONE;
+}
+
+// The reader of a type that the format keeps; null for other types.
+static const ck_block_reader *sparse_reader(ck_sparse_format format, ck_weight_type type, int64_t k) {
+    const ck_block_reader *reader = ck_sparse_dense(format) == CK_PANEL_NONE ? 0 : ck_block_reader_for(type);
+    return reader && reader->panel == ck_sparse_dense(format) && k >= 0 && k % reader->elements == 0 ? reader : 0;
 }
 
 static bool is_kept(const uint8_t *run) {
@@ -20,19 +25,20 @@ static bool is_kept(const uint8_t *run) {
 }
 
 int64_t ck_sparse_count(ck_sparse_format format, ck_weight_type type, const void *rows, size_t row_stride_bytes, int64_t valid_rows, int64_t k) {
-    const ck_block_reader *reader = byte_reader(format, type, k);
+    const ck_block_reader *reader = sparse_reader(format, type, k);
     if (!reader || valid_rows < 1 || valid_rows > CK_PANEL_ROWS) return -1;
+    const uint8_t zero = ck_bitmap_zero_of(format);
     int64_t count = 0;
-    for (int64_t row = 0; row < valid_rows; row++) {
-        const uint8_t *source = (const uint8_t *)rows + row_stride_bytes * (size_t)row;
-        for (int64_t b = 0; b < k / CK_BLOCK; b++) {
+    for (int64_t b = 0; b < k / CK_BLOCK; b++) {
+        int lines[CK_BLOCK / 4] = {0};
+        for (int64_t row = 0; row < valid_rows; row++) {
             uint8_t quants[CK_BLOCK];
-            reader->quants(source, b, quants);
-            int kept = 0;
-            if (format == CK_SPARSE_BLOCKS) kept = ck_blocks_run * (is_kept(quants) + is_kept(quants + ck_blocks_run));
-            else for (int i = 0; i < CK_BLOCK; i++) kept += quants[i] != ck_bitmap_zero;
-            count += kept;
+            reader->quants((const uint8_t *)rows + row_stride_bytes * (size_t)row, b, quants);
+            if (format == CK_SPARSE_BLOCKS) count += ck_blocks_run * (is_kept(quants) + is_kept(quants + ck_blocks_run));
+            else for (int i = 0; i < CK_BLOCK; i++) lines[i / 4] += quants[i] != zero;
         }
+        if (format == CK_SPARSE_BITMAP_Q4) for (int g = 0; g < 4; g++) lines[g] = lines[g + 4] = lines[g] > lines[g + 4] ? lines[g] : lines[g + 4];
+        for (int g = 0; g < CK_BLOCK / 4; g++) count += lines[g];
     }
     return count;
 }
@@ -41,11 +47,12 @@ int64_t ck_sparse_count(ck_sparse_format format, ck_weight_type type, const void
 static size_t block_overhead(ck_sparse_format format) { return format == CK_SPARSE_BLOCKS ? ck_blocks_value_offset : ck_bitmap_value_offset; }
 
 static size_t panel_bytes(ck_sparse_format format, int64_t k, int64_t count) {
-    return ck_panel_header_bytes + (size_t)(k / CK_BLOCK) * block_overhead(format) + (size_t)count;
+    const size_t values = (size_t)(format == CK_SPARSE_BITMAP_Q4 ? count / 2 : count);
+    return ck_panel_header_bytes + (size_t)(k / CK_BLOCK) * block_overhead(format) + values;
 }
 
 size_t ck_sparse_panel_bytes(ck_sparse_format format, int64_t k, int64_t count) {
-    if (format != CK_SPARSE_BITMAP && format != CK_SPARSE_BLOCKS) return 0;
+    if (ck_sparse_dense(format) == CK_PANEL_NONE) return 0;
     return (size_t)ck_round_up((int64_t)panel_bytes(format, k, count), 64);
 }
 
@@ -55,23 +62,27 @@ size_t ck_sparse_reach(ck_sparse_format format, int64_t k) {
     return largest > 0 ? largest + ck_bitmap_line : 0;
 }
 
-// Writes the masks of a block at `masks` and the weights it keeps from `next` on; returns where they end, or null when they do not fit before `end`.
-static uint8_t *put_bitmap(uint8_t quants[CK_PANEL_ROWS][CK_BLOCK], uint8_t *masks, uint8_t *next, const uint8_t *end) {
+// Writes the masks of `block` and the weights it keeps from `next` on; returns where they end, or null when they do not fit before `end`.
+static uint8_t *put_bitmap(ck_sparse_format format, uint8_t quants[CK_PANEL_ROWS][CK_BLOCK], uint8_t *block, uint8_t *next, const uint8_t *end) {
     for (int g = 0; g < 8; g++) {
         uint64_t mask = 0;
-        for (int i = 0; i < ck_bitmap_line; i++) {
-            const uint8_t level = quants[i / 4][4 * g + i % 4];
-            if (level == ck_bitmap_zero) continue;
-            if (next == end) return 0;
-            mask |= (uint64_t)1 << i;
-            *next++ = level;
-        }
-        memcpy(masks + sizeof mask * (size_t)g, &mask, sizeof mask);
+        for (int i = 0; i < ck_bitmap_line; i++) mask |= (uint64_t)(quants[i / 4][4 * g + i % 4] != ck_bitmap_zero_of(format)) << i;
+        memcpy(block + ck_bitmap_mask_offset + sizeof mask * (size_t)g, &mask, sizeof mask);
     }
-    return next;
+    const size_t bytes = ck_bitmap_line_offset(format, block, 8);
+    if ((size_t)(end - next) < bytes) return 0;
+    memset(next, 0, bytes);
+    for (int g = 0; g < 8; g++) {
+        uint8_t *line = next + ck_bitmap_line_offset(format, block, g);
+        for (uint64_t mask = ck_bitmap_mask(block, g); mask; mask &= mask - 1) {
+            const int i = __builtin_ctzll(mask), level = quants[i / 4][4 * g + i % 4];
+            *line++ |= (uint8_t)(format == CK_SPARSE_BITMAP_Q4 && g >= 4 ? level << 4 : level);
+        }
+    }
+    return next + bytes;
 }
 
-static uint8_t *put_blocks(uint8_t quants[CK_PANEL_ROWS][CK_BLOCK], uint8_t *masks, uint8_t *next, const uint8_t *end) {
+static uint8_t *put_blocks(uint8_t quants[CK_PANEL_ROWS][CK_BLOCK], uint8_t *block, uint8_t *next, const uint8_t *end) {
     for (int half = 0; half < 2; half++) {
         uint16_t mask = 0;
         for (int row = 0; row < CK_PANEL_ROWS; row++) {
@@ -81,7 +92,7 @@ static uint8_t *put_blocks(uint8_t quants[CK_PANEL_ROWS][CK_BLOCK], uint8_t *mas
             mask |= (uint16_t)(1u << row);
             for (int i = 0; i < ck_blocks_run; i++) *next++ = run[i] ^ ck_bitmap_zero;
         }
-        memcpy(masks + sizeof mask * (size_t)half, &mask, sizeof mask);
+        memcpy(block + ck_blocks_mask_offset + sizeof mask * (size_t)half, &mask, sizeof mask);
     }
     return next;
 }
@@ -89,7 +100,7 @@ static uint8_t *put_blocks(uint8_t quants[CK_PANEL_ROWS][CK_BLOCK], uint8_t *mas
 int ck_sparse_pack(
     ck_sparse_format format, ck_weight_type type, const void *rows, size_t row_stride_bytes, int64_t valid_rows, int64_t k, void *panel,
     size_t bytes) {
-    const ck_block_reader *reader = byte_reader(format, type, k);
+    const ck_block_reader *reader = sparse_reader(format, type, k);
     if (!reader || valid_rows < 1 || valid_rows > CK_PANEL_ROWS || bytes < panel_bytes(format, k, 0)) return -1;
     memset(panel, 0, ck_panel_header_bytes);
     for (int64_t row = 0; row < valid_rows; row++) ((float *)panel)[row] = 1;  // the file's scales are f16: no factor
@@ -98,7 +109,7 @@ int ck_sparse_pack(
     for (int64_t b = 0; b < k / CK_BLOCK; b++) {
         uint8_t quants[CK_PANEL_ROWS][CK_BLOCK];
         uint16_t scales[CK_PANEL_ROWS] = {0};
-        memset(quants, ck_bitmap_zero, sizeof quants);
+        memset(quants, ck_bitmap_zero_of(format), sizeof quants);
         for (int64_t row = 0; row < valid_rows; row++) {
             const uint8_t *source = (const uint8_t *)rows + row_stride_bytes * (size_t)row;
             float scale[2], minimum[2];
@@ -108,8 +119,8 @@ int ck_sparse_pack(
         }
         if ((size_t)(end - next) < block_overhead(format)) return -1;
         memcpy(next, scales, sizeof scales);
-        uint8_t *masks = next + sizeof scales, *values = next + block_overhead(format);
-        next = format == CK_SPARSE_BLOCKS ? put_blocks(quants, masks, values, end) : put_bitmap(quants, masks, values, end);
+        uint8_t *values = next + block_overhead(format);
+        next = format == CK_SPARSE_BLOCKS ? put_blocks(quants, next, values, end) : put_bitmap(format, quants, next, values, end);
         if (!next) return -1;
     }
     memset(next, 0, (size_t)(end - next));  // equal weights give equal bytes
@@ -117,15 +128,15 @@ int ck_sparse_pack(
 }
 
 // The levels of one row of a block; returns the block behind.
-static const uint8_t *bitmap_row(const uint8_t *block, int row, uint8_t levels[CK_BLOCK]) {
+static const uint8_t *bitmap_row(ck_sparse_format format, const uint8_t *block, int row, uint8_t levels[CK_BLOCK]) {
     const uint8_t *values = block + ck_bitmap_value_offset;
     for (int g = 0; g < 8; g++) {
+        const uint8_t *line = values + ck_bitmap_line_offset(format, block, g);
         const uint64_t mask = ck_bitmap_mask(block, g);
-        const uint8_t *value = values + __builtin_popcountll(mask & (((uint64_t)1 << 4 * row) - 1));
-        for (int i = 0; i < 4; i++) levels[4 * g + i] = mask >> (4 * row + i) & 1 ? *value++ : ck_bitmap_zero;
-        values += __builtin_popcountll(mask);
+        int index = __builtin_popcountll(mask & (((uint64_t)1 << 4 * row) - 1));
+        for (int i = 0; i < 4; i++) levels[4 * g + i] = mask >> (4 * row + i) & 1 ? ck_bitmap_level(format, line, g, index++) : ck_bitmap_zero_of(format);
     }
-    return values;
+    return values + ck_bitmap_line_offset(format, block, 8);
 }
 
 static const uint8_t *blocks_row(const uint8_t *block, int row, uint8_t levels[CK_BLOCK]) {
@@ -140,7 +151,7 @@ static const uint8_t *blocks_row(const uint8_t *block, int row, uint8_t levels[C
 }
 
 void ck_sparse_read_row(ck_sparse_format format, const void *panel, int64_t row, int64_t k, float *output) {
-    if (format != CK_SPARSE_BITMAP && format != CK_SPARSE_BLOCKS) return;
+    if (ck_sparse_dense(format) == CK_PANEL_NONE) return;
     const float factor = ((const float *)panel)[row];
     const uint8_t *block = (const uint8_t *)panel + ck_panel_header_bytes;
     for (int64_t start = 0; start < k; start += CK_BLOCK) {
@@ -148,9 +159,9 @@ void ck_sparse_read_row(ck_sparse_format format, const void *panel, int64_t row,
         uint8_t levels[CK_BLOCK];
         memcpy(&half, block + sizeof half * (size_t)row, sizeof half);
         const float scale = ck_half_to_float(half);
-        block = format == CK_SPARSE_BLOCKS ? blocks_row(block, (int)row, levels) : bitmap_row(block, (int)row, levels);
+        block = format == CK_SPARSE_BLOCKS ? blocks_row(block, (int)row, levels) : bitmap_row(format, block, (int)row, levels);
         for (int i = 0; i < CK_BLOCK && start + i < k; i++) {
-            const float product = scale * (float)(levels[i] - ck_bitmap_zero);
+            const float product = scale * (float)(levels[i] - ck_bitmap_zero_of(format));
             output[start + i] = factor * product;
         }
     }

@@ -193,7 +193,7 @@ package final class LinearKernel: PreparedKernel {
             panels: UnsafeRawPointer(weights.base + firstPanel * panelStride), panel_stride_bytes: panelStride, panel_count: Int64(panels),
             k: Int64(inputs),
             activations: UnsafeRawPointer(activations.base), activation_stride_bytes: activationStride, rows: Int64(rows), output: output,
-            output_stride: Int64(outputs), columns: Int64(outputs))
+            output_stride: Int64(outputs), columns: Int64(outputs), panel_offsets: nil, panel_offset_stride: 0)
     }
 
     /// Random quants with scales and minimums of ordinary size, by the layout of ckernels/linear.h. Filled as panels, because no file format fills

@@ -25,7 +25,7 @@ private struct Product {
             var args = ck_linear_args(
                 panels: weights.memory.base, panel_stride_bytes: weights.stride, panel_count: Int64(weights.count), k: Int64(weights.k),
                 activations: activations.memory.base, activation_stride_bytes: activations.stride, rows: Int64(activations.rows),
-                output: buffer.baseAddress.map { $0 + start }, output_stride: Int64(stride), columns: Int64(n))
+                output: buffer.baseAddress.map { $0 + start }, output_stride: Int64(stride), columns: Int64(n), panel_offsets: nil, panel_offset_stride: 0)
             function(&args)
         }
         var result = [Float]()

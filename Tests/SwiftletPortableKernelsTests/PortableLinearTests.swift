@@ -46,7 +46,7 @@ struct PortableRow: Sendable, CustomTestStringConvertible {
                 var args = ck_linear_args(
                     panels: UnsafeRawPointer(weights.base), panel_stride_bytes: stride, panel_count: Int64(panels), k: Int64(inputs),
                     activations: UnsafeRawPointer(activations.base + rows.lowerBound * activationBytes), activation_stride_bytes: activationBytes,
-                    rows: Int64(rows.count), output: buffer.baseAddress, output_stride: Int64(width), columns: Int64(outputs))
+                    rows: Int64(rows.count), output: buffer.baseAddress, output_stride: Int64(width), columns: Int64(outputs), panel_offsets: nil, panel_offset_stride: 0)
                 function(&args)
             }
             return output

@@ -21,7 +21,12 @@ struct SparseLinearTests {
         static let weights: [(name: String, shape: Shape, zeros: Double, inRuns: Bool)] = [
             ("table", [vocabulary, width], 0.6, false), ("q", [width, width], 0.5, false), ("k", [50, width], 0, false), ("v", [50, width], 0.8, true),
             ("gate", [hidden, width], 0.5, false), ("up", [hidden, width], 0.7, false), ("down", [width, hidden], 0.8, true), ("last", [17, width], 1, false),
+            ("gate4", [hidden, width], 0.7, false), ("up4", [hidden, width], 0.8, false), ("k4", [50, width], 0.3, false),
         ]
+
+        /// Those whose name ends in 4 have 4 bits.
+        static func format(_ name: String) -> BlockFormat { name.hasSuffix("4") ? .q4_0 : .q8_0 }
+
 
         init() throws {
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -30,10 +35,13 @@ struct SparseLinearTests {
                 for _ in 0..<weight.shape[0] * weight.shape[1] / 32 {
                     bytes += [UInt8(truncatingIfNeeded: random.next()), 0x24]
                     var isZero = false
+                    var levels: [UInt8] = []
                     for index in 0..<32 {
                         if index % (weight.inRuns ? 16 : 1) == 0 { isZero = Double.random(in: 0..<1, using: &random) < weight.zeros }
-                        bytes.append(isZero ? 0 : UInt8(truncatingIfNeeded: random.next()) | 1)
+                        levels.append(isZero ? 0 : UInt8(truncatingIfNeeded: random.next()) | 1)
                     }
+                    // Of 4 bits: the two halves of a block share its bytes, and 8 is zero.
+                    bytes += Self.format(weight.name) == .q8_0 ? levels : (0..<16).map { (levels[$0] ^ 8) & 15 | (levels[16 + $0] ^ 8) << 4 }
                 }
             }
             try Data(bytes).write(to: URL(filePath: model))
@@ -49,9 +57,9 @@ struct SparseLinearTests {
             let ids = builder.input("ids", .i32, [Dimension(tokens)])
             var values: [String: ValueID] = [:], offset = 0
             for (name, shape, _, _) in Self.weights {
-                let bytes = shape[0] * shape[1] / 32 * 34
+                let format = Self.format(name), bytes = shape[0] * shape[1] / 32 * format.blockBytes
                 let store = WeightStore(file: file, range: offset..<offset + bytes)
-                values[name] = builder.weight(name, try Weight(name: name, shape: shape, format: .block(.q8_0), store: store))
+                values[name] = builder.weight(name, try Weight(name: name, shape: shape, format: .block(format), store: store))
                 offset += bytes
             }
             func value(_ name: String) throws -> ValueID { try #require(values[name]) }
@@ -59,9 +67,11 @@ struct SparseLinearTests {
             let qkv = try builder.node(.linear(Linear(weightCount: 3)), [x, value("q"), value("k"), value("v")], name: "qkv")
             let gated = try builder.node(.linear(Linear(weightCount: 2, epilogue: .gated(.silu))), [qkv[0], value("gate"), value("up")], name: "gated")
             let down = try builder.node(.linear(Linear(epilogue: .residual)), [gated[0], value("down"), x], name: "down")
+            let gated4 = try builder.node(.linear(Linear(weightCount: 2, epilogue: .gated(.silu))), [down[0], value("gate4"), value("up4")], name: "gated4")
+            let plain4 = try builder.linear(down[0], value("k4"), name: "plain4")
             let last = try builder.node(.linear(Linear(epilogue: .activation(.silu))), [down[0], value("last")], name: "last")
             let head = try builder.linear(down[0], value("table"), name: "head")
-            for output in [qkv[1], qkv[2], gated[0], down[0], last[0], head, x] { builder.output(output) }
+            for output in [qkv[1], qkv[2], gated[0], down[0], last[0], head, x, gated4[0], plain4] { builder.output(output) }
             let graph = builder.graph, pool = Pools.all[threads - 1]
             let cache = cached ? PanelCache(files: [file], folder: packed, pool: pool, minimumBytes: 0) : nil
             let backend = CPUBackend(pool: pool, isa: isa, activation: activation, panels: cache)
@@ -117,7 +127,7 @@ struct SparseLinearTests {
         for block in 0..<64 { for index in 2..<10 { bytes[34 * block + index] = 1 } }  // a quarter is kept
         let store = try WeightStore(byteCount: bytes.count) { $0.copyBytes(from: bytes) }
         let weight = try Weight(name: "w", shape: [32, 64], format: .block(.q8_0), store: store)
-        // Two panels of 64 bytes of factors and two blocks of 96; a quarter of 32 · 64 weights.
+        // Two panels of 64 bytes of factors and two blocks of 96; a quarter of 32 · 64 weights; whole lines as they come.
         #expect(PackedTraffic.bytes(of: weight, isa: Self.sparse) == 2 * (64 + 2 * 96) + 512)
         #expect(PackedTraffic.bytes(of: weight, isa: Self.dense) == 2 * ck_panel_bytes(CK_PANEL_Q8, 64))
     }

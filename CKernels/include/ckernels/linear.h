@@ -153,6 +153,9 @@ typedef struct ck_linear_args {
     float *output;                   ///< first output, any alignment
     int64_t output_stride;           ///< distance between output rows in elements
     int64_t columns;                 ///< valid outputs of these panels, 16·(panel_count − 1) < columns ≤ 16·panel_count; nothing is written past it
+    const uint32_t *panel_offsets;   ///< for the kernels of ckernels/sparse.h alone: panel p begins 64 · panel_offsets[p · panel_offset_stride] bytes
+                                     ///< behind `panels`; null where panels lie `panel_stride_bytes` apart
+    int64_t panel_offset_stride;
 } ck_linear_args;
 
 typedef void (*ck_linear_function)(const ck_linear_args *args);

@@ -259,7 +259,7 @@ struct CPULowering {
         emitRowWise { binder in
             .embedding(
                 EmbeddingStep(
-                    table: binder.raw(source), rowBytes: rowBytes, decoder: decoder, ids: binder.indices(ids), width: width, out: binder.floats(out),
+                    table: .rows(binder.raw(source), bytes: rowBytes, decoder), ids: binder.indices(ids), width: width, out: binder.floats(out),
                     tasks: RowTasks(count: try binder.product(count), elementsPerRow: width)))
         }
     }
@@ -279,8 +279,8 @@ struct CPULowering {
         emitRowWise { binder in
             .embedding(
                 EmbeddingStep(
-                    table: matrix.panels, rowBytes: matrix.panelStride,
-                    decoder: matrix.sparse == CK_SPARSE_NONE ? .panel(matrix.format) : .sparse(matrix.sparse), ids: binder.indices(ids),
+                    table: matrix.sparse == CK_SPARSE_NONE ? .panels(matrix.panels, matrix.format) : .sparsePanels(matrix.panels, matrix.sparse),
+                    ids: binder.indices(ids),
                     width: matrix.columns, out: binder.floats(out),
                     tasks: RowTasks(count: try binder.product(count), elementsPerRow: matrix.columns)))
         }
@@ -524,7 +524,7 @@ struct CPULowering {
                 return own + (targets.map { target in
                     let expansion = target.expansion(rows: rows, isa: isa)
                     let panels = LinearStep.panelsPerTask(
-                        panelCount: target.matrix.panelCount, panelBytes: expansion?.panelBytes ?? target.matrix.panelBytes, rows: rows, threads: threads)
+                        panelCount: target.matrix.panelCount, panelBytes: expansion?.panelBytes ?? target.matrix.panels.panelBytes, rows: rows, threads: threads)
                     return LinearStep.scratchBytes(panelsPerTask: panels, tiles: tiles) + panels * (expansion?.panelBytes ?? 0) * max(1, tiles)
                 }.max() ?? 0)
             },
@@ -538,12 +538,12 @@ struct CPULowering {
                             file: "kernels", place: node.name, reason: "no kernel multiplies this format", remedy: "Rebuild the package.")
                     }
                     let bound = LinearTarget(
-                        kernel: kernel, panels: target.matrix.panels, panelBytes: target.matrix.panelBytes,
-                        panelStride: target.matrix.panelStride, panelCount: target.matrix.panelCount, features: target.matrix.rows, bias: target.bias.map { UnsafePointer(binder.floats($0)) },
+                        kernel: kernel, panels: target.matrix.panels, panelCount: target.matrix.panelCount, features: target.matrix.rows,
+                        bias: target.bias.map { UnsafePointer(binder.floats($0)) },
                         activations: binder.raw(target.activations), activationRowBytes: target.activationRowBytes,
                         out: binder.floats(target.out),
                         panelsPerTask: LinearStep.panelsPerTask(
-                            panelCount: target.matrix.panelCount, panelBytes: expansion?.panelBytes ?? target.matrix.panelBytes, rows: rows,
+                            panelCount: target.matrix.panelCount, panelBytes: expansion?.panelBytes ?? target.matrix.panels.panelBytes, rows: rows,
                             threads: threads),
                         firstTask: firstTask, expansion: expansion)
                     if index < outputCount { firstTask += bound.taskCount }

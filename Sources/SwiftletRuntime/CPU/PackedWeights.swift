@@ -10,16 +10,13 @@ import CKernels
 ///
 /// `@unchecked Sendable`: the bytes behind `panels` never change, and `owner` keeps them.
 struct PackedMatrix: @unchecked Sendable {
-    /// 64-byte aligned: panel i is at `i * panelStride`.
-    let panels: UnsafeRawPointer
+    /// All 64-byte aligned.
+    let panels: PanelPlaces
     /// Memory of its own, or the mapped file of a `PanelCache`.
     let owner: AnyObject
     let format: ck_panel_format
     /// CK_SPARSE_NONE, or how the panels keep only what is not zero of panels in `format`.
     let sparse: ck_sparse_format
-    let panelBytes: Int
-    /// Bytes from one panel to the next: `panelBytes`, or twice that where the panels of another matrix lie between.
-    let panelStride: Int
     let panelCount: Int
     /// Output features (n) and input features (k).
     let rows: Int
@@ -44,9 +41,14 @@ struct PackedPanels {
     /// The matrices, in the order of the weights.
     var matrices: [PackedMatrix] {
         (0..<layout.matrixCount).map { index in
-            PackedMatrix(
-                panels: base + index * layout.panelBytes, owner: owner, format: layout.format, sparse: layout.sparse, panelBytes: layout.panelBytes,
-                panelStride: layout.matrixCount * layout.panelBytes, panelCount: layout.panelCount, rows: layout.rows, columns: layout.columns)
+            let (bytes, count) = (layout.panelBytes, layout.matrixCount)
+            let panels =
+                layout.sparse == CK_SPARSE_NONE
+                ? PanelPlaces(base + index * bytes, panelBytes: bytes, stride: count * bytes)
+                : PanelPlaces(base, panelBytes: bytes, offsets: base.assumingMemoryBound(to: UInt32.self) + index, stride: count)
+            return PackedMatrix(
+                panels: panels, owner: owner, format: layout.format, sparse: layout.sparse, panelCount: layout.panelCount, rows: layout.rows,
+                columns: layout.columns)
         }
     }
 
@@ -67,6 +69,7 @@ struct PackedPanels {
         let (panelRows, rowBytes) = (Int(CK_PANEL_ROWS), layout.rowBytes)
         let panelsAtOnce = max(pool.threadCount, Self.sourceBytesAtOnce / max(1, rowBytes * panelRows * layout.matrixCount))
         let sources = weights.compactMap(\.store.bytes.baseAddress)
+        layout.offsets.withUnsafeBytes { memory.base.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(memory.base), byteCount: $0.count) }
         if sources.count == weights.count {
             for first in stride(from: 0, to: layout.panelCount, by: panelsAtOnce) {
                 let count = min(panelsAtOnce, layout.panelCount - first)
@@ -74,11 +77,12 @@ struct PackedPanels {
                     let (offset, matrix) = index.quotientAndRemainder(dividingBy: sources.count)
                     let panel = first + offset, valid = min(panelRows, layout.rows - panel * panelRows)
                     let (source, columns) = (sources[matrix] + panel * panelRows * rowBytes, Int64(layout.columns))
-                    let place = memory.base + (panel * sources.count + matrix) * layout.panelBytes
+                    let place = layout.place(of: panel * sources.count + matrix)
                     if layout.sparse == CK_SPARSE_NONE {
-                        _ = ck_pack_panel(layout.type, source, rowBytes, Int64(valid), columns, place)
+                        _ = ck_pack_panel(layout.type, source, rowBytes, Int64(valid), columns, memory.base + place.lowerBound)
                     } else {
-                        _ = ck_sparse_pack(layout.sparse, layout.type, source, rowBytes, Int64(valid), columns, place, layout.panelBytes)
+                        _ = ck_sparse_pack(
+                            layout.sparse, layout.type, source, rowBytes, Int64(valid), columns, memory.base + place.lowerBound, place.count)
                     }
                 }
                 let rows = first * panelRows..<min(layout.rows, (first + count) * panelRows)
@@ -96,19 +100,35 @@ struct PackedLayout {
     /// CK_SPARSE_NONE for dense panels.
     private(set) var sparse = CK_SPARSE_NONE
     let rows, columns, rowBytes, panelCount, matrixCount: Int
+    /// Bytes of a panel; of sparse ones the mean.
     private(set) var panelBytes: Int
+    /// Sparse panels: where each begins, in lines of 64 bytes, and where the last ends. The table itself is what the memory begins with.
+    private(set) var offsets: [UInt32] = []
 
     /// Sparse panels end where it takes all that kernels may read of the last one, whatever its masks say.
     var byteCount: Int {
-        let panels = matrixCount * panelCount * panelBytes
-        return sparse == CK_SPARSE_NONE || panels == 0 ? panels : panels + max(0, ck_sparse_reach(sparse, Int64(columns)) - panelBytes)
+        guard sparse != CK_SPARSE_NONE, let last = offsets.dropLast().last, let end = offsets.last else { return matrixCount * panelCount * panelBytes }
+        return max(PanelPlaces.lineBytes * Int(end), PanelPlaces.lineBytes * Int(last) + ck_sparse_reach(sparse, Int64(columns)))
     }
 
-    /// The same weights in sparse panels of `panelBytes`.
-    func sparse(_ format: ck_sparse_format, panelBytes: Int) -> PackedLayout {
+    /// Where a panel lies, counted from the beginning of the memory.
+    func place(of panel: Int) -> Range<Int> {
+        sparse == CK_SPARSE_NONE
+            ? panel * panelBytes..<(panel + 1) * panelBytes : PanelPlaces.lineBytes * Int(offsets[panel])..<PanelPlaces.lineBytes * Int(offsets[panel + 1])
+    }
+
+    /// Lines of a table of offsets.
+    var tableLines: Int {
+        ((matrixCount * panelCount + 1) * MemoryLayout<UInt32>.stride + PanelPlaces.lineBytes - 1) / PanelPlaces.lineBytes
+    }
+
+    /// The same weights in sparse panels at `offsets`, behind their table.
+    func sparse(_ format: ck_sparse_format, offsets: [UInt32]) -> PackedLayout {
         var layout = self
-        layout.sparse = format
-        layout.panelBytes = panelBytes
+        (layout.sparse, layout.offsets) = (format, offsets)
+        if let first = offsets.first, let end = offsets.last, offsets.count > 1 {
+            layout.panelBytes = PanelPlaces.lineBytes * Int(end - first) / (offsets.count - 1)
+        }
         return layout
     }
 

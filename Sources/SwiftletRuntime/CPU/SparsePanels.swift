@@ -1,14 +1,14 @@
 // Weights most of which are zero: when their panels leave the zeros out (ckernels/sparse.h), and how such panels are kept on disk.
 //
 // A matrix is looked at when it is packed. Above the part of zeros from which the sparse kernels of the instruction sets at hand are faster (a figure
-// measured for each row of their table) it becomes sparse panels; below, or where only part of its panels would fit, it stays dense. Nothing in the
+// measured for each row of their table) it becomes sparse panels, one behind the other with a table of where each begins; below it stays dense. Nothing in the
 // graph knows: the weight is what it was, and both forms give the same bits.
 import CKernels
 
 /// Whether weights are worth leaving zeros out of.
 enum SparseChoice {
     /// The forms, the one first that gains more where both do: whole runs of zeros are left out of the arithmetic as well.
-    static let formats = [CK_SPARSE_BLOCKS, CK_SPARSE_BITMAP]
+    static let formats = [CK_SPARSE_BLOCKS, CK_SPARSE_BITMAP, CK_SPARSE_BITMAP_Q4]
 
     /// The part of weights that `format` leaves out, 0...1, from which its panels of `type` beat dense ones; nil where they never do.
     ///
@@ -32,25 +32,37 @@ extension PackedLayout {
     /// Panels looked at before all are: weights that were never pruned are known by a few.
     private static let sampledPanels = 16
 
-    /// The layout with zeros left out, where that pays: enough of the weights are zero, and the fullest panel is smaller than a dense one.
-    func leavingOutZeros(of weights: [Weight], isa: UInt32, pool: ThreadPool) -> PackedLayout { withoutZeros(of: weights, isa: isa, pool: pool).layout }
-
-    /// That layout, and the weights that all its panels keep, where they are sparse. Without a pool the calling thread counts.
-    fileprivate func withoutZeros(of weights: [Weight], isa: UInt32, pool: ThreadPool?) -> (layout: PackedLayout, kept: Int) {
-        guard panelCount > 0, columns > 0 else { return (self, 0) }
+    /// The layout with zeros left out, where that pays: enough of the weights are zero.
+    /// Without a pool the calling thread counts.
+    func leavingOutZeros(of weights: [Weight], isa: UInt32, pool: ThreadPool?) -> PackedLayout {
+        guard panelCount > 0, columns > 0 else { return self }
         let sources = weights.compactMap(\.store.bytes.baseAddress)
-        guard sources.count == weights.count else { return (self, 0) }
+        guard sources.count == weights.count else { return self }
         let total = panelCount * sources.count
         let sampled = Array(stride(from: 0, to: total, by: max(1, total / Self.sampledPanels)))
         for format in SparseChoice.formats {
             guard let crossover = SparseChoice.crossover(of: format, type, isa: isa) else { continue }
             if zeros(kept(format, sampled, sources, pool), panels: sampled.count) < 0.5 * crossover { continue }
             let counts = kept(format, Array(0..<total), sources, pool)
-            guard zeros(counts, panels: total) >= crossover, let fullest = counts.max() else { continue }
-            let bytes = ck_sparse_panel_bytes(format, Int64(columns), Int64(fullest))
-            if bytes < panelBytes { return (sparse(format, panelBytes: bytes), counts.reduce(0, +)) }
+            guard zeros(counts, panels: total) >= crossover, let offsets = offsets(format, counts) else { continue }
+            let layout = sparse(format, offsets: offsets)
+            if layout.panelBytes < panelBytes { return layout }
         }
-        return (self, 0)
+        return self
+    }
+
+    /// Where panels begin that keep `counts` weights, numbered matrix by matrix; nil when a table cannot say.
+    private func offsets(_ format: ck_sparse_format, _ counts: [Int]) -> [UInt32]? {
+        var line = tableLines, offsets: [UInt32] = []
+        for panel in 0..<panelCount {
+            for matrix in 0..<matrixCount {
+                guard let offset = UInt32(exactly: line) else { return nil }
+                offsets.append(offset)
+                line += ck_sparse_panel_bytes(format, Int64(columns), Int64(counts[matrix * panelCount + panel])) / PanelPlaces.lineBytes
+            }
+        }
+        guard let end = UInt32(exactly: line) else { return nil }
+        return offsets + [end]
     }
 
     /// The part of zeros in panels of which `counts` weights are kept. Rows that a last panel lacks count as zeros: they cost nothing there.
@@ -80,19 +92,18 @@ extension PackedLayout {
     /// The kind of panels as files of packed weights name it.
     var kindOnDisk: UInt32 { sparse.rawValue << 16 | format.rawValue }
 
-    /// The layout of panels kept in a file as `kind` in `byteCount` bytes; nil when these weights cannot lie there so.
-    func asKept(_ kind: UInt32, byteCount: Int) -> PackedLayout? {
+    /// The layout of panels kept in a file as `kind` in `bytes`; nil when these weights cannot lie there so.
+    func asKept(_ kind: UInt32, _ bytes: UnsafeRawBufferPointer) -> PackedLayout? {
         guard kind & 0xffff == format.rawValue else { return nil }
         let sparse = ck_sparse_format(rawValue: kind >> 16), panels = panelCount * matrixCount
-        if sparse == CK_SPARSE_NONE { return byteCount == self.byteCount ? self : nil }
-        guard SparseChoice.formats.contains(sparse), panels > 0 else { return nil }
-        // byteCount = panels · panelBytes + reach − panelBytes, or without the rest where panels are as large as that.
-        let reach = ck_sparse_reach(sparse, Int64(columns))
-        guard byteCount >= reach else { return nil }
-        let panelBytes = panels == 1 ? ck_sparse_panel_bytes(sparse, Int64(columns), 0) : (byteCount - reach) / (panels - 1)
-        let layout = self.sparse(sparse, panelBytes: panelBytes)
-        guard panelBytes % 64 == 0, panelBytes >= ck_sparse_panel_bytes(sparse, Int64(columns), 0), panelBytes < self.panelBytes,
-            layout.byteCount == byteCount
+        if sparse == CK_SPARSE_NONE { return bytes.count == byteCount ? self : nil }
+        guard SparseChoice.formats.contains(sparse), panels > 0, bytes.count >= PanelPlaces.lineBytes * tableLines else { return nil }
+        let offsets = (0...panels).map { bytes.loadUnaligned(fromByteOffset: $0 * MemoryLayout<UInt32>.stride, as: UInt32.self) }
+        let most = Int64(columns * Int(CK_PANEL_ROWS))
+        let lines = [0, most].map { ck_sparse_panel_bytes(sparse, Int64(columns), $0) / PanelPlaces.lineBytes }
+        let layout = self.sparse(sparse, offsets: offsets)
+        guard Int(offsets[0]) == tableLines, zip(offsets, offsets.dropFirst()).allSatisfy({ $0 < $1 && (lines[0]...lines[1]).contains(Int($1 - $0)) }),
+            layout.byteCount == bytes.count
         else { return nil }
         return layout
     }
@@ -103,8 +114,8 @@ package enum PackedTraffic {
     /// Bytes of a matrix once packed for the kernels of `isa`, zeros left out where they leave them out; as it is where it is not packed.
     package static func bytes(of weight: Weight, isa: UInt32) -> Int {
         guard let dense = try? PackedLayout([weight], name: "weight") else { return weight.store.byteCount }
-        let (layout, kept) = dense.withoutZeros(of: [weight], isa: isa, pool: nil)
-        guard layout.sparse != CK_SPARSE_NONE else { return layout.byteCount }
-        return layout.panelCount * ck_sparse_panel_bytes(layout.sparse, Int64(layout.columns), 0) + kept
+        let layout = dense.leavingOutZeros(of: [weight], isa: isa, pool: nil)
+        guard let first = layout.offsets.first, let end = layout.offsets.last else { return layout.byteCount }
+        return PanelPlaces.lineBytes * Int(end - first)
     }
 }

@@ -75,7 +75,7 @@ package final class PanelCache: @unchecked Sendable {
         let layout = try PackedLayout(weights, name: name)
         let fingerprint = try fingerprint(of: layout.type) ^ SparseChoice.fingerprint(of: layout.type, isa: isa)
         let panels: PackedPanels
-        if let section = mapped[key], section.fingerprint == fingerprint, let layout = layout.asKept(section.format, byteCount: section.bytes.count),
+        if let section = mapped[key], section.fingerprint == fingerprint, let layout = layout.asKept(section.format, section.bytes),
             let base = section.bytes.baseAddress, let mappedFile
         {
             panels = PackedPanels(layout, base: base, owner: mappedFile)

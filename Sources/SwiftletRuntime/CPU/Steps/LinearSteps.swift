@@ -67,10 +67,7 @@ struct LinearPrologue {
 /// One weight matrix of a linear step and where its product goes.
 struct LinearTarget {
     let kernel: ck_linear_function
-    let panels: UnsafeRawPointer
-    let panelBytes: Int
-    /// Bytes from one panel to the next: twice `panelBytes` where those of the other matrix of a gate lie between.
-    let panelStride: Int
+    let panels: PanelPlaces
     let panelCount: Int
     let features: Int
     let bias: UnsafePointer<Float>?
@@ -96,22 +93,15 @@ struct PanelExpansion {
     let panelBytes: Int
 }
 
-/// Where the panels of a task lie.
-struct TaskPanels {
-    let first: UnsafeRawPointer
-    let stride: Int
-}
-
 extension LinearTarget {
     /// The panels of the task that begins at panel `first`: in the matrix, or expanded into `scratch`, once for all rows.
     @inline(__always)
-    func panels(from first: Int, columns: Int, _ scratch: UnsafeMutableRawPointer) -> TaskPanels {
-        let start = panels + first * panelStride
-        guard let expansion else { return TaskPanels(first: start, stride: panelStride) }
+    func panels(from first: Int, columns: Int, _ scratch: UnsafeMutableRawPointer) -> PanelPlaces {
+        guard let expansion else { return panels.from(first) }
         for index in 0..<min(panelsPerTask, panelCount - first) {
-            expansion.expand(start + index * panelStride, Int64(columns), scratch + index * expansion.panelBytes)
+            expansion.expand(panels[first + index], Int64(columns), scratch + index * expansion.panelBytes)
         }
-        return TaskPanels(first: UnsafeRawPointer(scratch), stride: expansion.panelBytes)
+        return PanelPlaces(UnsafeRawPointer(scratch), panelBytes: expansion.panelBytes, stride: expansion.panelBytes)
     }
 }
 
@@ -180,9 +170,10 @@ struct LinearStep {
             }
         case .gated(let gate):
             let others = targets[1].panels(from: firstPanel, columns: columns, expanded + targets[0].expandedBytes)
+            let inTurn = rows <= Self.rowsInTurn ? panels.inTurn(with: others) : nil
             forEachTile(targets[0], task, own, panels) { tile in
-                if isReadInTurn {
-                    gateInTurn(tile, scratch, gate)
+                if let inTurn {
+                    gateInTurn(tile, inTurn, scratch, gate)
                     return
                 }
                 let up = scratch + Self.rowBlock * tile.columns
@@ -211,20 +202,17 @@ struct LinearStep {
     func panels(of task: Int) -> UnsafeRawBufferPointer {
         let target = targets[target(of: task)]
         let first = (task - target.firstTask) * target.panelsPerTask
-        return UnsafeRawBufferPointer(
-            start: target.panels + first * target.panelStride, count: (target.panelCount - first - 1) * target.panelStride + target.panelBytes)
+        return UnsafeRawBufferPointer(start: target.panels[first], count: target.panels.end(of: target.panelCount - 1) - target.panels[first])
     }
 
-    /// Whether a gate's two matrices are read as the one stream of panels they lie in: with so few rows that reading is what takes the time, and
+    /// Rows up to which a gate's two matrices are read as the one stream of panels they lie in: so few that reading is what takes the time, and
     /// gates of 16 outputs at a time do not.
-    private var isReadInTurn: Bool {
-        rows <= 4 && targets[0].expansion == nil && targets[1].panels == targets[0].panels + targets[0].panelBytes
-    }
+    private static let rowsInTurn = 4
 
     /// The products of both matrices of a gate, 16 outputs of the one and 16 of the other, and then the gate.
-    private func gateInTurn(_ tile: Tile, _ scratch: UnsafeMutablePointer<Float>, _ gate: BinaryKernel) {
+    private func gateInTurn(_ tile: Tile, _ panels: PanelPlaces, _ scratch: UnsafeMutablePointer<Float>, _ gate: BinaryKernel) {
         let (width, stride) = (Int(CK_PANEL_ROWS), 2 * tile.panelCount * Int(CK_PANEL_ROWS))
-        tile.multiply(panelStride: targets[0].panelBytes, panelCount: 2 * tile.panelCount, columns: stride, into: scratch, stride: stride)
+        tile.multiply(panels, panelCount: 2 * tile.panelCount, columns: stride, into: scratch, stride: stride)
         for row in 0..<tile.rows {
             for panel in 0..<tile.panelCount {
                 let (first, column) = (scratch + row * stride + 2 * panel * width, panel * width)
@@ -244,7 +232,7 @@ struct LinearStep {
     }
 
     @inline(__always)
-    private func forEachTile(_ target: LinearTarget, _ task: Int, _ own: UnsafeRawPointer?, _ panels: TaskPanels, _ body: (Tile) -> Void) {
+    private func forEachTile(_ target: LinearTarget, _ task: Int, _ own: UnsafeRawPointer?, _ panels: PanelPlaces, _ body: (Tile) -> Void) {
         let firstPanel = (task - target.firstTask) * target.panelsPerTask
         let panelCount = min(target.panelsPerTask, target.panelCount - firstPanel)
         let firstColumn = firstPanel * Int(CK_PANEL_ROWS)
@@ -262,7 +250,7 @@ struct LinearStep {
         let target: LinearTarget
         /// The thread's own activations, where the step has a prologue.
         let own: UnsafeRawPointer?
-        let panels: TaskPanels
+        let panels: PanelPlaces
         let panelCount: Int
         let firstColumn: Int
         let columns: Int
@@ -273,24 +261,24 @@ struct LinearStep {
         var out: UnsafeMutablePointer<Float> { target.out + firstRow * target.features + firstColumn }
 
         /// The same block of another matrix of the same shape.
-        func of(_ other: LinearTarget, _ panels: TaskPanels) -> Tile {
+        func of(_ other: LinearTarget, _ panels: PanelPlaces) -> Tile {
             Tile(target: other, own: own, panels: panels, panelCount: panelCount, firstColumn: firstColumn, columns: columns, firstRow: firstRow, rows: rows, width: width)
         }
 
         @inline(__always)
         func compute(into output: UnsafeMutablePointer<Float>, stride: Int, _ add: BinaryKernel) {
-            multiply(panelStride: panels.stride, panelCount: panelCount, columns: columns, into: output, stride: stride)
+            multiply(panels, panelCount: panelCount, columns: columns, into: output, stride: stride)
             guard let bias = target.bias else { return }
             for row in 0..<rows { add(output + row * stride, bias + firstColumn, Int64(columns), output + row * stride) }
         }
 
-        /// The rows times `panelCount` panels from the tile's first on, `panelStride` bytes apart, without bias.
+        /// The rows times the first `panelCount` of `panels`, without bias.
         @inline(__always)
-        func multiply(panelStride: Int, panelCount: Int, columns: Int, into output: UnsafeMutablePointer<Float>, stride: Int) {
+        func multiply(_ panels: PanelPlaces, panelCount: Int, columns: Int, into output: UnsafeMutablePointer<Float>, stride: Int) {
             var arguments = ck_linear_args(
-                panels: panels.first, panel_stride_bytes: panelStride, panel_count: Int64(panelCount), k: Int64(width),
+                panels: panels.base, panel_stride_bytes: panels.stride, panel_count: Int64(panelCount), k: Int64(width),
                 activations: (own ?? target.activations) + firstRow * target.activationRowBytes, activation_stride_bytes: target.activationRowBytes,
-                rows: Int64(rows), output: output, output_stride: Int64(stride), columns: Int64(columns))
+                rows: Int64(rows), output: output, output_stride: Int64(stride), columns: Int64(columns), panel_offsets: panels.offsets, panel_offset_stride: Int64(panels.offsetStride))
             target.kernel(&arguments)
         }
     }

@@ -1,15 +1,11 @@
 // Steps that work row by row: look-ups, normalisation, softmax, elementwise functions, arithmetic.
 import CKernels
 
-/// How a row of a table becomes floats.
+/// How a row of a table, as a file holds it, becomes floats.
 enum RowDecoder {
     case copy
     case widen(WidenKernel)
     case block(@convention(c) (UnsafeRawPointer?, UnsafeMutablePointer<Float>?, Int64) -> Void)
-    /// The table is packed: a row is one of the CK_PANEL_ROWS of a panel.
-    case panel(ck_panel_format)
-    /// The same of sparse panels.
-    case sparse(ck_sparse_format)
 
     init?(_ format: WeightFormat, vector: VectorKernels) {
         switch format {
@@ -22,14 +18,27 @@ enum RowDecoder {
             self = .block(dequantize)
         }
     }
+
+    @inline(__always)
+    func decode(_ row: UnsafeRawPointer, byteCount: Int, into target: UnsafeMutablePointer<Float>, width: Int) {
+        switch self {
+        case .copy: UnsafeMutableRawPointer(target).copyMemory(from: row, byteCount: byteCount)
+        case .widen(let kernel): kernel(row.assumingMemoryBound(to: UInt16.self), Int64(width), target)
+        case .block(let kernel): kernel(row, target, Int64(width))
+        }
+    }
 }
 
 /// `out[i] = table[ids[i]]`, decoded from the file's own format or from panels: only the rows that occur are ever touched.
 struct EmbeddingStep {
-    let table: UnsafeRawPointer
-    /// Bytes of a row, or of a panel.
-    let rowBytes: Int
-    let decoder: RowDecoder
+    enum Table {
+        case rows(UnsafeRawPointer, bytes: Int, RowDecoder)
+        /// A row is one of the CK_PANEL_ROWS of a panel.
+        case panels(PanelPlaces, ck_panel_format)
+        case sparsePanels(PanelPlaces, ck_sparse_format)
+    }
+
+    let table: Table
     let ids: UnsafePointer<Int32>
     let width: Int
     let out: UnsafeMutablePointer<Float>
@@ -38,16 +47,11 @@ struct EmbeddingStep {
     func execute(_ rows: Range<Int>) {
         for row in rows {
             let (id, target) = (Int(ids[row]), out + row * width)
-            switch decoder {
-            case .copy: UnsafeMutableRawPointer(target).copyMemory(from: table + id * rowBytes, byteCount: rowBytes)
-            case .widen(let kernel): kernel((table + id * rowBytes).assumingMemoryBound(to: UInt16.self), Int64(width), target)
-            case .block(let kernel): kernel(table + id * rowBytes, target, Int64(width))
-            case .panel(let format):
-                let (panel, place) = id.quotientAndRemainder(dividingBy: Int(CK_PANEL_ROWS))
-                ck_panel_read_row(format, table + panel * rowBytes, Int64(place), Int64(width), target)
-            case .sparse(let format):
-                let (panel, place) = id.quotientAndRemainder(dividingBy: Int(CK_PANEL_ROWS))
-                ck_sparse_read_row(format, table + panel * rowBytes, Int64(place), Int64(width), target)
+            let (panel, place) = id.quotientAndRemainder(dividingBy: Int(CK_PANEL_ROWS))
+            switch table {
+            case .rows(let rows, let bytes, let decoder): decoder.decode(rows + id * bytes, byteCount: bytes, into: target, width: width)
+            case .panels(let panels, let format): ck_panel_read_row(format, panels[panel], Int64(place), Int64(width), target)
+            case .sparsePanels(let panels, let format): ck_sparse_read_row(format, panels[panel], Int64(place), Int64(width), target)
             }
         }
     }
