@@ -40,8 +40,10 @@ CK_INLINE void dense_tile(const ck_linear_args *args, const uint8_t *panel, int6
     const size_t line_bytes = format == CK_PANEL_F32 ? 128 : 64;
     int64_t i = 0;
     for (; i + 2 <= k; i += 2) {
-        if (count == 1) {
-            for (size_t line = 0; line < line_bytes; line += 64) __builtin_prefetch(panel + line_bytes * (size_t)(i / 2) + line + 2048);
+        // The first pass over a panel fetches what comes behind it: with one row a little ahead, with more, which take their time, the next panel.
+        if (first_row == 0) {
+            const size_t ahead = count == 1 ? 2048 : args->panel_stride_bytes;
+            for (size_t line = 0; line < line_bytes; line += 64) __builtin_prefetch(panel + line_bytes * (size_t)(i / 2) + line + ahead);
         }
         vf even[dense_vectors], odd[dense_vectors];
         dense_pair(panel, i, format, even, odd);
