@@ -211,7 +211,7 @@ extension PassPipeline {
     package static let network = PassPipeline(
         name: "network",
         [
-            DeadCodeElimination(), DequantizedConstants(), UnsignedActivations(), FuseQuantization(), BlockLinears(), FuseGates(), FoldChannelScales(), FuseConvolution(),
+            DeadCodeElimination(), DequantizedConstants(), UnsignedActivations(), FuseQuantization(), BlockLinears(), FuseBias(), FuseGates(), FoldChannelScales(), FuseConvolution(),
             DeadCodeElimination(),
         ])
 }

@@ -179,6 +179,32 @@ private func plain(_ hasBias: Bool = false) -> Op { .linear(Linear(hasBias: hasB
     }
 }
 
+@Suite struct FuseBiasTests {
+    private func graph(bias: Shape = [6], linearFirst: Bool = true, hasBias: Bool = false, isComputed: Bool = false, sharesLinear: Bool = false) throws -> Graph {
+        var b = GraphBuilder(name: "bias")
+        let linear = try b.linear(b.input("x", .f32, [tokens, 4]), b.weight("w", [6, 4]), bias: hasBias ? b.weight("b", [6]) : nil, name: "linear")
+        let row = isComputed ? b.input("r", .f32, [6]) : try b.weight("row", bias)
+        b.output(try b.binary(.add, linearFirst ? linear : row, linearFirst ? row : linear, name: "sum"))
+        if sharesLinear { b.output(linear) }
+        return b.graph
+    }
+
+    @Test(arguments: [[6], [1, 6]] as [Shape], [false, true]) func fusesAConstantRow(bias: Shape, linearFirst: Bool) throws {
+        let plain = try graph(bias: bias, linearFirst: linearFirst), fused = try checked(FuseBias(), plain)
+        #expect(fused.ops == [.linear(Linear(hasBias: true))])
+        let row = try #require(plain.nodes[1].inputs.compactMap { plain[$0].weight }.first)
+        #expect(try fused[fused.nodes[0].inputs[2]].weight?.floats() == row.floats() && fused.outputs == plain.outputs)
+    }
+
+    @Test func leavesWhatDoesNotFit() throws {
+        for other in [
+            try graph(bias: [1]), try graph(bias: [1, 1, 6]), try graph(hasBias: true), try graph(isComputed: true), try graph(sharesLinear: true),
+        ] {
+            #expect(try checked(FuseBias(), other).ops == other.ops)
+        }
+    }
+}
+
 @Suite struct FuseActivationTests {
     private func graph(sharesLinear: Bool = false) throws -> Graph {
         var b = GraphBuilder(name: "activation")
