@@ -89,6 +89,7 @@ package final class BoundGraph {
     private let programs: [any BoundProgram]
     /// The arena and the states, which the addresses point into: a plan stays usable when its context has grown a new arena, or is gone.
     private let memory: [AlignedMemory]
+    private var results: [ValueID: ResultMemory] = [:]
     package let binding: Binding
 
     fileprivate init(
@@ -126,12 +127,13 @@ package final class BoundGraph {
         tensor.withBytes { bytes in if let base = bytes.baseAddress { address.copyMemory(from: base, byteCount: bytes.count) } }
     }
 
-    /// A copy of an input or output.
+    /// A copy of an input or output, in memory of its own or of an earlier copy that nobody holds any more.
     package func tensor(_ value: ValueID) throws -> Tensor {
         let (type, address) = try boundary(value)
         let shape = try type.shape(under: binding)
-        return try Tensor(
-            type.element, shape: shape, copying: UnsafeRawBufferPointer(start: address, count: shape.elementCount * type.element.byteCount))
+        let memory = try results[value, default: ResultMemory()].take(byteCount: shape.elementCount * type.element.byteCount)
+        memory.bytes.copyMemory(from: UnsafeRawBufferPointer(start: address, count: memory.bytes.count))
+        return try Tensor(type.element, shape: shape, sharing: UnsafeRawBufferPointer(memory.bytes), owner: memory)
     }
 
     private func boundary(_ value: ValueID) throws -> (type: ValueType, address: UnsafeMutableRawPointer) {

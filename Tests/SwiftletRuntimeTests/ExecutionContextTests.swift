@@ -42,6 +42,39 @@ struct ExecutionContextTests {
         #expect(try plan(1) === one)
     }
 
+    @Test("Results lie in the memory of results nobody holds any more, and what is held stays as it is", arguments: [0, 1]) func resultMemory(_ backend: Int) throws {
+        var builder = GraphBuilder(name: "twice")
+        let x = builder.input("x", .f32, [3, 700])
+        let twice = try builder.binary(.add, x, x, name: "twice")
+        builder.output(twice)
+        let context = try ExecutionContext(try CompiledGraph(builder.graph, backends: BackendSet([Self.backends[backend]])), stateBinding: [:])
+        let plan = try context.plan([:])
+        func result(_ number: Float) throws -> Tensor {
+            try plan.write(try Tensor([Float](repeating: number, count: 2100), shape: [3, 700]), to: x)
+            try plan.run()
+            return try plan.tensor(twice)
+        }
+        func address(_ tensor: Tensor) -> UnsafeRawPointer? { tensor.withBytes { $0.baseAddress } }
+        // Held one and all, each is its own.
+        let held = try (0..<5).map { try result(Float($0)) }
+        #expect(Set(held.map(address)).count == 5)
+        #expect(try held.enumerated().allSatisfy { try $1.floats() == [Float](repeating: 2 * Float($0), count: 2100) })
+        // A caller that keeps the last result while the next is made goes on with two pieces.
+        var last = try result(10), places: Set<UnsafeRawPointer?> = [address(last)]
+        for number in 11..<20 {
+            let next = try result(Float(number))
+            #expect(try last.floats().allSatisfy { $0 == 2 * Float(number - 1) } && next.floats().allSatisfy { $0 == 2 * Float(number) })
+            places.insert(address(next))
+            last = next
+        }
+        #expect(places.count == 2)
+        // Writing a result never writes into what another may be given.
+        var changed = try result(30)
+        try changed.withMutableElements(as: Float.self) { $0[0] = 1 }
+        let after = try result(31)
+        #expect(try after.floats().allSatisfy { $0 == 62 } && changed.floats()[0] == 1 && changed.floats()[1] == 60)
+    }
+
     @Test("The arena grows with the batch, and what came before stays right", arguments: [0, 1]) func arenaGrows(_ backend: Int) throws {
         let compiled = try llama(Self.backends[backend])
         let (growing, large) = (try context(compiled), try context(compiled))
