@@ -46,6 +46,19 @@ extension LinearAlgebra {
             beta, result, cStride)
     }
 
+    /// The upper triangle of C += Aᵀ · A with A `[k, n]`, C `[n, n]` (BLAS syrk): half the work of the whole product. Below its diagonal C stays as it is.
+    ///
+    /// Sizes of 0 are allowed; C must not overlap A. Throws what `matrixMultiply` throws.
+    package static func addGramMatrix<Scalar: LinearAlgebraScalar>(
+        n: Int, k: Int, a: MatrixView<UnsafeBufferPointer<Scalar>>, to c: MatrixView<UnsafeMutableBufferPointer<Scalar>>
+    ) throws {
+        let (n32, k32) = (try Dimension.checked(n, "n"), try Dimension.checked(k, "k"))
+        let aStride = try checkedStride("a", rows: k, columns: n, stride: a.stride, count: a.buffer.count)
+        let cStride = try checkedStride("c", rows: n, columns: n, stride: c.stride, count: c.buffer.count)
+        guard n > 0, k > 0, let source = a.buffer.baseAddress, let result = c.buffer.baseAddress else { return }
+        Scalar.routines.rankUpdate(CblasTrans, n32, k32, 1, source, aStride, 1, result, cStride)
+    }
+
     /// op(A) · op(B), where op transposes when the flag says so.
     ///
     /// Throws `SwiftletError.invalidArgument` when the inner sizes differ or a size exceeds 32 bits.

@@ -46,6 +46,24 @@ import Testing
         try Self.check(Double.self)
     }
 
+    @Test(arguments: [(0, 3), (1, 1), (5, 0), (7, 3), (65, 130)]) func gramMatricesFillTheUpperTriangle(n: Int, k: Int) throws {
+        var generator = SeededGenerator(seed: 3)
+        let stride = n + 2
+        let a = generator.floats(k * stride), before = generator.floats(n * stride)
+        var c = before
+        try a.withUnsafeBufferPointer { a in
+            try c.withUnsafeMutableBufferPointer { c in
+                try LinearAlgebra.addGramMatrix(n: n, k: k, a: MatrixView(a, stride: stride), to: MatrixView(c, stride: stride))
+            }
+        }
+        for i in 0..<n {
+            for j in 0..<stride {
+                let sum = (0..<k).reduce(Double(before[i * stride + j])) { $0 + (j < n ? Double(a[$1 * stride + i]) * Double(a[$1 * stride + j]) : 0) }
+                if j < i || j >= n { #expect(c[i * stride + j] == before[i * stride + j]) } else { #expect(abs(Double(c[i * stride + j]) - sum) < 1e-4) }
+            }
+        }
+    }
+
     @Test func stridesAlphaAndBetaAreHonoured() throws {
         // A [2, 2] in rows of 3, B [2, 2] in rows of 4, C [2, 2] in rows of 3 with a guard column.
         let a: [Float] = [1, 2, 99, 3, 4]

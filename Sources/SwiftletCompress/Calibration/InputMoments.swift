@@ -52,26 +52,58 @@ package struct InputMoments: Sendable {
             }
             try context.progress(StepProgress(technique: technique, detail: "calibration batch \(batch + 1)", done: batch + 1, total: data.batchCount))
         }
+        for key in keys { moments[key]?.mirrorGram() }
         return moments
     }
 
-    /// Adds `count` rows of `columns` elements.
+    /// Bytes of gram matrices held at once when nothing else is asked for.
+    private static let gramBytes = 800 << 20
+
+    /// `items` in runs whose layers are calibrated together: as many as fit into memory, or `count`, 0 for no other limit. Items whose layers have a
+    /// common input stay together: they share its matrix.
+    static func runs<Item>(_ items: [Item], count: Int = 0, layer: (Item) -> Layer) -> [[Item]] {
+        var runs: [[Item]] = []
+        var bytes = 0
+        var inputs = Set<ValueID>()
+        for item in items {
+            let layer = layer(item), needed = 4 * layer.weight.columnCount * layer.weight.columnCount
+            let isFull = !inputs.contains(layer.input) && (count > 0 ? (runs.last?.count ?? 0) >= count : bytes + needed > gramBytes)
+            if runs.isEmpty || isFull {
+                runs.append([])
+                (bytes, inputs) = (0, [])
+            }
+            if inputs.insert(layer.input).inserted { bytes += needed }
+            runs[runs.count - 1].append(item)
+        }
+        return runs
+    }
+
+    /// Adds `count` rows of `columns` elements; of the gram matrix the upper triangle only.
     private mutating func add(_ x: UnsafeBufferPointer<Float>, count: Int) throws {
         rows += count
         let columns = self.columns
-        for row in 0..<count {
-            let start = row * columns
-            for column in 0..<columns {
-                let value = x[start + column]
-                squares[column] += value * value
-                magnitudes[column] += abs(value)
+        squares.withUnsafeMutableBufferPointer { squares in
+            magnitudes.withUnsafeMutableBufferPointer { magnitudes in
+                for row in 0..<count {
+                    let start = row * columns
+                    for column in 0..<columns {
+                        let value = x[start + column]
+                        squares[column] += value * value
+                        magnitudes[column] += abs(value)
+                    }
+                }
             }
         }
-        guard gram != nil else { return }
         try gram?.withUnsafeMutableBufferPointer { gram in
-            try LinearAlgebra.matrixMultiply(
-                m: columns, n: columns, k: count, a: MatrixView(x, stride: columns), transposeA: true, b: MatrixView(x, stride: columns), beta: 1,
-                c: MatrixView(gram, stride: columns))
+            try LinearAlgebra.addGramMatrix(n: columns, k: count, a: MatrixView(x, stride: columns), to: MatrixView(gram, stride: columns))
+        }
+    }
+
+    /// Fills the lower triangle.
+    private mutating func mirrorGram() {
+        let columns = self.columns
+        gram?.withUnsafeMutableBufferPointer { gram in
+            for row in 0..<columns { for column in 0..<row { gram[row * columns + column] = gram[column * columns + row] } }
         }
     }
 }
