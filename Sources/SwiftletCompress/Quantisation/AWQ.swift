@@ -38,15 +38,17 @@ public struct AWQ: CompressionStep {
         var notes: [String] = []
         let blocks = graph.blockCount
         // Scales inside one site do not change what flows into another, so all are measured on the parent.
-        for (number, chunk) in sites.chunked(8).enumerated() {
-            let moments = try InputMoments.collect(graph, layers: chunk.flatMap(\.readers), order: .gram, data: data, in: context, technique: Self.technique)
-            for (index, site) in chunk.enumerated() {
+        var done = 0
+        for run in InputMoments.runs(sites, layer: { $0.readers[0] }) {
+            let moments = try InputMoments.collect(graph, layers: run.map { $0.readers[0] }, order: .gram, data: data, in: context, technique: Self.technique)
+            for site in run {
+                done += 1
                 guard let key = InputKey(site.readers[0], in: graph), let moment = moments[key], let gram = moment.gram, moment.rows > 0 else { continue }
+                try Task.checkCancellation()
                 let (alpha, scales, gain) = try bestScales(site, result, moment, gram, blocks, pool)
                 if alpha > 0 { try site.migrate(scales, in: &result) }
                 notes.append(String(format: "%@: alpha %.2f, output error after rounding × %.3f", graph[site.value].name, alpha, gain))
-                try context.progress(
-                    StepProgress(technique: Self.technique, detail: graph[site.value].name, done: number * 8 + index + 1, total: sites.count))
+                try context.progress(StepProgress(technique: Self.technique, detail: graph[site.value].name, done: done, total: sites.count))
             }
         }
         let reports = try sites.flatMap(\.readers).map { layer in
@@ -60,7 +62,10 @@ public struct AWQ: CompressionStep {
         _ site: ScaleSite, _ graph: Graph, _ moment: InputMoments, _ gram: [Float], _ blocks: Int, _ pool: ThreadPool
     ) throws -> (alpha: Double, scales: [Float], gain: Double) {
         // The rows of a matrix may have been scaled by a site before this one: what is rounded is the matrix as it is now.
-        let weights = try site.readers.map { layer in try (layer, (graph[layer.weightID].weight ?? layer.weight).floats()) }
+        let weights = try site.readers.map { layer in
+            let format = try plan.format(of: layer.name, columns: layer.weight.columnCount, isHead: false, layers: blocks, fallback: fallback)
+            return try (elements: (graph[layer.weightID].weight ?? layer.weight).floats(), rounding: RowRounding(format, bits: bits, searches: false))
+        }
         let means = moment.magnitudes.map { max($0 / Float(moment.rows), 1e-4) }
         var plain = 0.0
         var best = (alpha: 0.0, scales: [Float](repeating: 1, count: means.count), error: Double.infinity)
@@ -69,21 +74,43 @@ public struct AWQ: CompressionStep {
             var scales = means.map { powf($0, Float(alpha)) }
             let middle = ((scales.max() ?? 1) * (scales.min() ?? 1)).squareRoot()
             scales = scales.map { $0 / middle }
-            var error = 0.0
-            for (layer, elements) in weights {
-                let format = try plan.format(of: layer.name, columns: layer.weight.columnCount, isHead: false, layers: blocks, fallback: fallback)
-                let columns = scales.count
-                var scaled = elements
-                for index in scaled.indices { scaled[index] *= scales[index % columns] }
-                let rounded = try Weight(name: layer.name, shape: layer.weight.shape, floats: scaled)
-                    .stored(as: format, bits: bits, searches: false, name: layer.name, pool: pool).floats()
-                for index in scaled.indices { scaled[index] = elements[index] - rounded[index] / scales[index % columns] }
-                error += try Weight.energy(scaled, gram: gram, columns: columns)
+            let error = try weights.reduce(0.0) { sum, weight in
+                let difference = try Self.roundingError(of: weight.elements, scales: scales, weight.rounding, pool)
+                return try sum + InputMoments.energy(difference, gram: gram, rows: difference.count / scales.count, columns: scales.count)
             }
             if step == 0 { plain = error }
             if error < best.error { best = (alpha, scales, error) }
         }
         return (best.alpha, best.scales, plain > 0 ? best.error / plain : 1)
+    }
+
+    /// W − round(W·diag(s))·diag(1/s)
+    private static func roundingError(of elements: [Float], scales: [Float], _ rounding: RowRounding, _ pool: ThreadPool) throws -> [Float] {
+        let columns = scales.count
+        guard let rowBytes = rounding.format.rowBytes(elements: columns) else {
+            throw SwiftletError.invalidArgument(
+                name: "format", reason: "rows of \(columns) are not whole blocks of \(rounding.format)", remedy: "Choose a format of smaller blocks.")
+        }
+        let failures = FirstFailure()
+        var difference = elements
+        difference.withUnsafeMutableBufferPointer { difference in
+            nonisolated(unsafe) let difference = difference
+            pool.forEach(difference.count / columns) { index in
+                let row = UnsafeMutableBufferPointer(rebasing: difference[index * columns..<(index + 1) * columns])
+                failures.catching {
+                    try withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { scaled in
+                        try withUnsafeTemporaryAllocation(byteCount: rowBytes, alignment: 16) { bytes in
+                            for column in 0..<columns { scaled[column] = row[column] * scales[column] }
+                            try rounding.write(UnsafeBufferPointer(scaled), importance: nil, into: bytes)
+                            try rounding.format.dequantizeRow(UnsafeRawBufferPointer(bytes), into: scaled)
+                            for column in 0..<columns { row[column] -= scaled[column] / scales[column] }
+                        }
+                    }
+                }
+            }
+        }
+        try failures.rethrow()
+        return difference
     }
 }
 
@@ -99,12 +126,5 @@ extension AWQ: RecipeTechnique {
     package init(_ values: RecipeValues) throws {
         let storage = try values.storage()
         self.init(storage.plan, scope: values.scope, fallback: storage.fallback, bits: storage.bits, gridSteps: try values.integer("steps"))
-    }
-}
-
-extension Array {
-    /// The elements in runs of `count`, the last one shorter.
-    fileprivate func chunked(_ count: Int) -> [ArraySlice<Element>] {
-        stride(from: 0, to: self.count, by: count).map { self[$0..<Swift.min(self.count, $0 + count)] }
     }
 }

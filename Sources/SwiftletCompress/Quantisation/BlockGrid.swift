@@ -3,13 +3,13 @@ import CKernels
 import SwiftletRuntime
 
 /// How the scales of blocks are found.
-struct BlockGrid: Sendable {
-    let format: BlockFormat
+package struct BlockGrid: Sendable {
+    package let format: BlockFormat
     /// Fewer levels than the format has: 8 for three bits in a container of four. Nil for all.
     let levelLimit: Int?
 
     /// Throws `SwiftletError.invalidArgument` for formats whose elements have no level of their own, and for limits the format cannot keep.
-    init(_ format: BlockFormat, bits: Int? = nil) throws {
+    package init(_ format: BlockFormat, bits: Int? = nil) throws {
         var grid = ck_block_grid()
         let zeros = [UInt64](repeating: 0, count: (format.blockBytes + 7) / 8)
         guard zeros.withUnsafeBytes({ ck_block_grid_of(format.rawValue, $0.baseAddress, &grid) }) == 1 else {
@@ -28,7 +28,7 @@ struct BlockGrid: Sendable {
     }
 
     /// The blocks of `row` at their nearest levels, scales searched for the least weighted error when `searches`.
-    func quantize(_ row: UnsafeBufferPointer<Float>, importance: UnsafeBufferPointer<Float>?, searches: Bool, into target: UnsafeMutableRawBufferPointer) throws {
+    package func quantize(_ row: UnsafeBufferPointer<Float>, importance: UnsafeBufferPointer<Float>?, searches: Bool, into target: UnsafeMutableRawBufferPointer) throws {
         guard let levelLimit else {
             // Formats without a rounding of their own are searched in any case.
             guard searches || !format.hasRounding else { return try format.quantize(row, method: .nearest, into: target) }
@@ -43,7 +43,7 @@ struct BlockGrid: Sendable {
     }
 
     /// Ranges tried around a block's own, each end drawn in by so many parts of 32.
-    private static let shrinks = Array(0...12)
+    private static let shrinks = 0...12
 
     /// One block of q4_1 or q5_1 with few levels: the range of the block, or the drawn-in range of the least weighted error.
     private func quantizeLimited(
@@ -51,33 +51,50 @@ struct BlockGrid: Sendable {
     ) {
         let (low, high) = (x.min() ?? 0, x.max() ?? 0)
         var best = (error: Float.infinity, scale: UInt16(0), minimum: UInt16(0))
-        for bottom in searches ? Self.shrinks : [0] {
-            for top in searches ? Self.shrinks : [0] {
+        for bottom in searches ? Self.shrinks : 0...0 {
+            for top in searches ? Self.shrinks : 0...0 {
                 let minimum = low + (high - low) * Float(bottom) / 32, maximum = high - (high - low) * Float(top) / 32
                 let scale = ck_float_to_half((maximum - minimum) / Float(levels - 1)), offset = ck_float_to_half(minimum)
-                let (d, m) = (ck_half_to_float(scale), ck_half_to_float(offset))
-                var error: Float = 0
-                for index in x.indices {
-                    let level = Self.nearest(x[index], d, m, levels)
-                    let distance = x[index] - (d * Float(level) + m)
-                    error += (importance?[index] ?? 1) * distance * distance
-                }
+                let error = Self.error(of: x, importance, ck_half_to_float(scale), ck_half_to_float(offset), levels)
                 if error < best.error { best = (error, scale, offset) }
             }
         }
         let (d, m) = (ck_half_to_float(best.scale), ck_half_to_float(best.minimum))
         block.storeBytes(of: best.scale, toByteOffset: 0, as: UInt16.self)
         block.storeBytes(of: best.minimum, toByteOffset: 2, as: UInt16.self)
-        let chosen = x.map { UInt8(Self.nearest($0, d, m, levels)) }
-        ck_block_set_levels(format.rawValue, block.baseAddress, chosen)
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: x.count) { chosen in
+            for index in x.indices { chosen[index] = UInt8(Self.nearest(x[index], m, Self.reciprocal(d), levels)) }
+            ck_block_set_levels(format.rawValue, block.baseAddress, chosen.baseAddress)
+        }
     }
 
-    private static func nearest(_ x: Float, _ d: Float, _ m: Float, _ levels: Int) -> Int {
-        d == 0 ? 0 : min(levels - 1, max(0, Int(((x - m) / d).rounded())))
+    /// The weighted squared error of rounding to d·level + m, eight elements at a time.
+    private static func error(of x: UnsafeBufferPointer<Float>, _ importance: UnsafeBufferPointer<Float>?, _ d: Float, _ m: Float, _ levels: Int) -> Float {
+        guard let values = UnsafeRawPointer(x.baseAddress) else { return 0 }
+        let weights = UnsafeRawPointer(importance?.baseAddress)
+        let reciprocal = reciprocal(d), highest = SIMD8<Float>(repeating: Float(levels - 1))
+        var sums = SIMD8<Float>.zero
+        for offset in stride(from: 0, to: 4 * x.count, by: 32) {
+            let x = values.loadUnaligned(fromByteOffset: offset, as: SIMD8<Float>.self)
+            let level = pointwiseMin(pointwiseMax((x - m) * reciprocal, SIMD8(repeating: 0)), highest)
+            let distance = x - (((level + roundingShift) - roundingShift) * d + m)
+            sums += distance * distance * (weights?.loadUnaligned(fromByteOffset: offset, as: SIMD8<Float>.self) ?? SIMD8(repeating: 1))
+        }
+        return sums.sum()
+    }
+
+    /// 1.5·2²³: a float this large has no fraction, so adding it to a small number rounds that to the nearest integer, and subtracting it gives the integer.
+    private static let roundingShift: Float = 12_582_912
+
+    private static func reciprocal(_ d: Float) -> Float { d == 0 ? 0 : 1 / d }
+
+    /// Rounded half up: between the lowest and the highest level, where nothing is negative, that is adding a half and cutting.
+    private static func nearest(_ x: Float, _ m: Float, _ reciprocal: Float, _ levels: Int) -> Int32 {
+        Int32(min(Float(levels - 1), max(0, (x - m) * reciprocal)) + 0.5)
     }
 
     /// The numbers element `index` of a block can be, ascending with their levels.
-    func values(of block: UnsafeRawBufferPointer) -> BlockValues {
+    package func values(of block: UnsafeRawBufferPointer) -> BlockValues {
         var grid = ck_block_grid()
         _ = ck_block_grid_of(format.rawValue, block.baseAddress, &grid)
         return BlockValues(grid: grid, levels: levelLimit ?? Int(grid.levels))
@@ -88,9 +105,12 @@ struct BlockGrid: Sendable {
 }
 
 /// The numbers the elements of one block can be.
-struct BlockValues {
+package struct BlockValues {
     fileprivate let grid: ck_block_grid
     fileprivate let levels: Int
+
+    /// A block of zeros: before its scales are set.
+    init() { self.init(grid: ck_block_grid(), levels: 0) }
 
     fileprivate init(grid: ck_block_grid, levels: Int) {
         self.grid = grid
@@ -98,7 +118,7 @@ struct BlockValues {
     }
 
     /// The nearest number to `x` that element `index` can be, and its level.
-    func nearest(_ x: Float, at index: Int) -> (value: Float, level: UInt8) {
+    package func nearest(_ x: Float, at index: Int) -> (value: Float, level: UInt8) {
         let sub = index / Int(grid.sub_elements)
         let scale = withUnsafeBytes(of: grid.scale) { $0.load(fromByteOffset: 4 * sub, as: Float.self) }
         let offset = withUnsafeBytes(of: grid.offset) { $0.load(fromByteOffset: 4 * sub, as: Float.self) }

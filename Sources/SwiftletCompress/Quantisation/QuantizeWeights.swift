@@ -120,7 +120,7 @@ extension Weight {
                 name: name, reason: "importance of \(importance.count) columns for \(columnCount)", remedy: "Calibrate this very model.")
         }
         let (rows, columns) = (rowCount, columnCount)
-        let grid: BlockGrid? = if case .block(let block) = format, bits != nil { try BlockGrid(block, bits: bits) } else { nil }
+        let rounding = try RowRounding(format, bits: bits, searches: searches)
         let failures = FirstFailure()
         let store = try WeightStore(byteCount: rows * targetRowBytes) { target in
             let chunk = max(1, 65_536 / max(1, columns))
@@ -131,13 +131,7 @@ extension Weight {
                         let row = try row(index)
                         let slot = UnsafeMutableRawBufferPointer(rebasing: target[index * targetRowBytes..<(index + 1) * targetRowBytes])
                         try row.withUnsafeBufferPointer { row in
-                            try importance.withUnsafeBuffer { importance in
-                                if let grid {
-                                    try grid.quantize(row, importance: importance, searches: searches, into: slot)
-                                } else {
-                                    try format.write(row, importance: importance, searches: searches, into: slot)
-                                }
-                            }
+                            try importance.withUnsafeBuffer { try rounding.write(row, importance: $0, into: slot) }
                         }
                     }
                 }
@@ -156,10 +150,24 @@ extension Optional<[Float]> {
     }
 }
 
-extension WeightFormat {
-    /// Writes a row of floats in this format.
-    fileprivate func write(_ row: UnsafeBufferPointer<Float>, importance: UnsafeBufferPointer<Float>?, searches: Bool, into target: UnsafeMutableRawBufferPointer) throws {
-        switch self {
+/// Rounds rows of floats to a format, each on its own.
+struct RowRounding: Sendable {
+    let format: WeightFormat
+    let searches: Bool
+    /// For formats of which not all levels are used.
+    private let grid: BlockGrid?
+
+    /// Throws `SwiftletError.invalidArgument` for `bits` that the format cannot keep.
+    init(_ format: WeightFormat, bits: Int?, searches: Bool) throws {
+        self.format = format
+        self.searches = searches
+        grid = if case .block(let block) = format, bits != nil { try BlockGrid(block, bits: bits) } else { nil }
+    }
+
+    /// Writes a row in the format.
+    func write(_ row: UnsafeBufferPointer<Float>, importance: UnsafeBufferPointer<Float>?, into target: UnsafeMutableRawBufferPointer) throws {
+        if let grid { return try grid.quantize(row, importance: importance, searches: searches, into: target) }
+        switch format {
         case .block(let format):
             guard searches || !format.hasRounding else { return try format.quantize(row, method: .nearest, into: target) }
             try row.weightedByMagnitude(importance, block: format.blockElements).withUnsafeBufferPointer { try format.quantize(row, importance: $0, method: .search, into: target) }
