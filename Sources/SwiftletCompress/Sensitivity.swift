@@ -1,7 +1,8 @@
 // Sensitivity: what a graph's answers lose when one candidate change is made and nothing else, layer by layer. What mixed precision and rates of
 // pruning a layer are chosen by.
 //
-// The parent's answers are computed once and kept; each candidate graph runs on the same data and is compared row by row.
+// The parent's answers are computed once and kept; each candidate graph runs on the same data and is compared row by row. Two figures come of it: the
+// divergence of the first output, which choices are made by, and the error of all outputs, which reports show.
 import Foundation
 import SwiftletLanguage
 import SwiftletRuntime
@@ -36,6 +37,15 @@ public struct SensitivityEntry: Sendable, Codable, Equatable {
     public var candidate: String
     /// How far the answers moved, as `Divergence` measures it.
     public var divergence: Double
+    /// ‖y′ − y‖ / ‖y‖ over all f32 outputs, in percent.
+    public var outputErrorPercent: Double
+
+    package init(layer: String, candidate: String, divergence: Double, outputErrorPercent: Double) {
+        self.layer = layer
+        self.candidate = candidate
+        self.divergence = divergence
+        self.outputErrorPercent = outputErrorPercent
+    }
 }
 
 /// One change to try.
@@ -75,51 +85,110 @@ public struct SensitivityScan: Sendable {
     public func scan(
         _ graph: Graph, candidates: [SensitivityCandidate], data: any CalibrationData, in context: CompressionContext
     ) throws -> [SensitivityEntry] {
-        guard let output = graph.outputs.first else {
-            throw SwiftletError.invalidGraph(node: graph.name, reason: "has no output", remedy: "Use a graph that computes something.")
-        }
-        let divergence = divergence ?? Divergence(suiting: graph)
-        let parent = try answers(graph, output, data, context)
-        guard parent.contains(where: { !$0.isEmpty }) else {
-            throw SwiftletError.invalidArgument(
-                name: "data", reason: "they ask for no rows of the output \(graph[output].name)", remedy: "Ask for logits of the windows (askingForLogits).")
-        }
+        let parent = try ParentAnswers(graph, divergence: divergence, data: data, in: context)
         return try candidates.enumerated().map { index, candidate in
             try Task.checkCancellation()
-            let changed = try candidate.change(graph, context)
-            guard let other = changed.outputs.first else {
-                throw SwiftletError.invalidGraph(node: candidate.layer, reason: "the step removed the outputs", remedy: "Check the step.")
-            }
-            var comparison = Comparison(divergence)
-            try GraphRun(changed, values: [other], in: context).forEachBatch(of: data) { batch, values in
-                let width = try values.shape(other).dimensions.last ?? 1
-                let answer = try values.floats(other)
-                guard answer.count == parent[batch].count else {
-                    throw SwiftletError.invalidGraph(
-                        node: candidate.layer, reason: "the step changed the output's shape", remedy: "Scan steps that keep the outputs as they are.")
-                }
-                parent[batch].withUnsafeBufferPointer { comparison.add($0, answer, width: max(1, width)) }
-            }
+            let difference = try parent.difference(to: candidate.change(graph, context), name: candidate.layer)
             try context.progress(
                 StepProgress(technique: "sensitivity", detail: "\(candidate.layer) \(candidate.label)", done: index + 1, total: candidates.count))
-            return SensitivityEntry(layer: candidate.layer, candidate: candidate.label, divergence: comparison.value)
+            return SensitivityEntry(
+                layer: candidate.layer, candidate: candidate.label, divergence: difference.divergence, outputErrorPercent: difference.outputErrorPercent)
         }
     }
+}
 
-    private func answers(_ graph: Graph, _ output: ValueID, _ data: any CalibrationData, _ context: CompressionContext) throws -> [[Float]] {
-        var answers: [[Float]] = []
+extension SensitivityCandidate {
+    /// One a weight that `compressed` has in another form than `parent` and in the same shape, in the order the parent runs them: that weight
+    /// exchanged. Weights that `compressed` takes the quantisation off stand for what comes out.
+    package static func exchanges(parent: Graph, compressed: Graph) throws -> [SensitivityCandidate] {
+        let compressed = try DequantizedConstants().run(compressed)
+        // Behind integers with scales a float weight has a name of its own; the file's is that of the integers.
+        var new: [String: Weight] = [:]
+        for (id, weight) in compressed.weights where compressed[id].quantized == nil { new[compressed[id].name] = weight }
+        for (id, weight) in compressed.weights { if let source = compressed[id].quantized { new[compressed[source.values].name] = weight } }
+        var seen: Set<ValueID> = []
+        return parent.layers().compactMap { layer in
+            guard let weight = new[layer.name], weight.shape == layer.weight.shape, seen.insert(layer.weightID).inserted,
+                weight.format != layer.weight.format || weight.store.bytes.baseAddress != layer.weight.store.bytes.baseAddress
+            else { return nil }
+            return SensitivityCandidate(layer: layer.name, label: weight.format.description) { graph, _ in
+                var graph = graph
+                graph.replaceWeight(layer.weightID, with: weight)
+                return graph
+            }
+        }
+    }
+}
+
+/// What a graph answers to some data, kept to compare other graphs with.
+package struct ParentAnswers {
+    /// How far answers moved.
+    package struct Difference {
+        /// As `Divergence` measures it, of the first output.
+        package let divergence: Double
+        /// ‖y′ − y‖ / ‖y‖ over all f32 outputs, in percent.
+        package let outputErrorPercent: Double
+    }
+
+    private let measure: Divergence
+    private let data: any CalibrationData
+    private let context: CompressionContext
+    /// A batch, then an output: the f32 ones, in order.
+    private var answers: [[[Float]]] = []
+
+    /// Bytes of the parent's answers that are kept at most.
+    private static let largestAnswer = 4 << 30
+
+    /// Runs `graph`. Throws `SwiftletError.invalidArgument` when the data give no rows to compare or the answers are too many to keep.
+    package init(_ graph: Graph, divergence: Divergence? = nil, data: any CalibrationData, in context: CompressionContext) throws {
+        guard let output = graph.outputs.first, graph[output].type.element == .f32 else {
+            throw SwiftletError.invalidGraph(
+                node: graph.name, reason: "has no first output of f32 numbers", remedy: "Use a graph that computes numbers to compare.")
+        }
+        self.measure = divergence ?? Divergence(suiting: graph)
+        self.data = data
+        self.context = context
+        let outputs = graph.floatOutputs
         var bytes = 0
-        try GraphRun(graph, values: [output], in: context).forEachBatch(of: data) { _, values in
-            let answer = try values.floats(output)
-            bytes += answer.count * MemoryLayout<Float>.stride
+        try GraphRun(graph, values: outputs, in: context).forEachBatch(of: data) { _, values in
+            let answer = try outputs.map { Array(try values.floats($0)) }
+            bytes += answer.reduce(0) { $0 + $1.count } * MemoryLayout<Float>.stride
             guard bytes <= Self.largestAnswer else {
                 throw SwiftletError.invalidArgument(
                     name: "data", reason: "the answers to compare with take more than \(Self.largestAnswer >> 30) GiB", remedy: "Scan with fewer or shorter samples.")
             }
-            answers.append(Array(answer))
+            answers.append(answer)
         }
-        return answers
+        guard answers.contains(where: { !$0[0].isEmpty }) else {
+            throw SwiftletError.invalidArgument(
+                name: "data", reason: "they ask for no rows of the output \(graph[output].name)", remedy: "Ask for logits of the windows (askingForLogits).")
+        }
     }
+
+    /// Runs `changed` on the same data. `name` is what an error calls the change.
+    package func difference(to changed: Graph, name: String) throws -> Difference {
+        let outputs = changed.floatOutputs
+        var (comparison, error) = (Comparison(measure), Comparison(.relativeError))
+        try GraphRun(changed, values: outputs, in: context).forEachBatch(of: data) { batch, values in
+            let answer = try outputs.map { try values.floats($0) }
+            guard answer.map(\.count) == answers[batch].map(\.count) else {
+                throw SwiftletError.invalidGraph(
+                    node: name, reason: "the step changed the number or shapes of the outputs", remedy: "Scan steps that keep the outputs as they are.")
+            }
+            let width = try values.shape(outputs[0]).dimensions.last ?? 1
+            for (index, answer) in answer.enumerated() {
+                answers[batch][index].withUnsafeBufferPointer { parent in
+                    if index == 0 { comparison.add(parent, answer, width: max(1, width)) }
+                    error.add(parent, answer, width: 1)
+                }
+            }
+        }
+        return Difference(divergence: comparison.value, outputErrorPercent: 100 * error.value.squareRoot())
+    }
+}
+
+extension Graph {
+    fileprivate var floatOutputs: [ValueID] { outputs.filter { self[$0].type.element == .f32 } }
 }
 
 /// Adds up how rows differ.

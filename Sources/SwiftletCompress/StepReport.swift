@@ -66,6 +66,30 @@ public struct TensorReport: Sendable, Codable, Equatable {
     }
 }
 
+/// A choice that a search met: what it takes and loses.
+public struct ChoicePoint: Sendable, Codable, Equatable {
+    public enum Kind: String, Sendable, Codable {
+        /// By the sum of what its parts lose.
+        case expected
+        /// As low as it goes, measured.
+        case lowest
+        /// What the search decided on, measured.
+        case chosen
+    }
+
+    /// Of all weights.
+    public var weightBytes: Int
+    /// As the technique measures it.
+    public var loss: Double
+    public var kind: Kind
+
+    package init(weightBytes: Int, loss: Double, kind: Kind) {
+        self.weightBytes = weightBytes
+        self.loss = loss
+        self.kind = kind
+    }
+}
+
 /// What a step did.
 public struct StepReport: Sendable, Codable, Equatable {
     public var technique: String
@@ -76,6 +100,8 @@ public struct StepReport: Sendable, Codable, Equatable {
     public var notes: [String]
     /// What candidates lost, for techniques that measure it.
     public var sensitivities: [SensitivityEntry] = []
+    /// What a search over choices met, for techniques that make one.
+    public var choices: [ChoicePoint] = []
     /// Wall time; filled in by the compressor.
     public var seconds: Double
 

@@ -57,6 +57,38 @@ import Testing
         #expect(expected > 1e-3 && abs(entry.divergence - expected) < 0.02 * expected)
     }
 
+    /// y = b · (a · x) for single numbers: what each exchanged weight does can be written down.
+    @Test func weightsOfACompressedGraphAreExchangedOneByOne() throws {
+        var builder = GraphBuilder(name: "chain")
+        let x = builder.input("x", .f32, [1, 1])
+        let a = builder.weight("a", try Weight(name: "a", shape: [1, 1], floats: [2]))
+        let b = builder.weight("b", try Weight(name: "b", shape: [1, 1], floats: [5]))
+        let same = builder.weight("same", try Weight(name: "same", shape: [1, 1], floats: [1]))
+        let first = try builder.linear(x, a, name: "first")
+        builder.output(try builder.linear(builder.linear(first, b, name: "second"), same, name: "third"))
+        var compressed = builder.graph
+        let layers = compressed.layers()
+        compressed.replaceWeight(layers[0].weightID, with: try Weight(name: "a", shape: [1, 1], floats: [3]))
+        compressed.replaceWeight(layers[1].weightID, with: try Weight(name: "b", shape: [1, 1], floats: [4]))
+        let data = TensorBatches(try [1, -2, 100].map { ["x": try Tensor([Float($0)], shape: [1, 1])] })
+        let context = try CompressionContext(passes: PassPipeline(name: "none", []))
+        let result = try SensitivityScan().scan(
+            builder.graph, candidates: SensitivityCandidate.exchanges(parent: builder.graph, compressed: compressed), data: FirstBatches(data, limit: 2), in: context)
+        #expect(result.map(\.layer) == ["a", "b"])
+        #expect(abs(result[0].outputErrorPercent - 50) < 0.01 && abs(result[1].outputErrorPercent - 20) < 0.01)
+        #expect(abs(result[0].divergence - 0.25) < 1e-4 && abs(result[1].divergence - 0.04) < 1e-4)
+    }
+
+    /// The integers of a quantised layer stand for what they are dequantised to.
+    @Test func integersWithScalesAreExchangedAsFloats() throws {
+        let graph = try SmallNetwork.mobile()
+        let context = try graph.context(SmallNetwork.images(4))
+        let quantised = try QuantizeStatic().run(graph, in: context).graph
+        let entries = try SensitivityScan().scan(
+            graph, candidates: SensitivityCandidate.exchanges(parent: graph, compressed: quantised), data: SmallNetwork.images(2), in: context)
+        #expect(entries.count == 7 && entries.allSatisfy { $0.outputErrorPercent > 0 && $0.outputErrorPercent < 2 })
+    }
+
     @Test func whatCannotBeComparedIsAnError() throws {
         let (graph, data) = try PruningFixture.layers(inputs: 8, hidden: 8)
         let context = try PruningFixture.context(data)

@@ -131,11 +131,13 @@ public struct CompressionJob: Sendable {
         return report
     }
 
-    private func sensitivities(_ parent: any CompressibleModel, _ graph: Graph, _ data: CompressionData, _ context: CompressionContext) throws -> [LayerSensitivity] {
+    private func sensitivities(_ parent: any CompressibleModel, _ graph: Graph, _ data: CompressionData, _ context: CompressionContext) throws -> [SensitivityEntry] {
         guard let calibration = data.sensitivity else {
             throw SwiftletError.invalidArgument(name: "sensitivity", reason: "layers are measured on data, and none are given", remedy: "Give --calibration.")
         }
-        return try LayerSensitivity.measure(parent: parent.graph, compressed: graph, data: calibration, batches: Self.reportBatches, in: context)
+        return try SensitivityScan().scan(
+            parent.graph, candidates: SensitivityCandidate.exchanges(parent: parent.graph, compressed: graph), data: calibration.forComparison(limit: Self.reportBatches),
+            in: context)
     }
 
     /// Why a model is worse than its parent, a clause each.

@@ -59,7 +59,7 @@ public struct CompressionReport: Sendable, Codable {
     public var refusals: [String]
     /// Whether the result was written all the same.
     public var isWritten: Bool
-    public var sensitivities: [LayerSensitivity]
+    public var sensitivities: [SensitivityEntry]
     public var histograms: [LayerHistogram]
     /// Of the whole compression, without measuring.
     public var compressionSeconds: Double
@@ -69,7 +69,7 @@ public struct CompressionReport: Sendable, Codable {
     package init(
         recipe: String? = nil, seed: UInt64, instructionSet: String, threads: Int, output: String, steps: [StepReport], comparison: ModelComparison,
         data: String, dropMeaning: String? = nil, dropPercent: Double? = nil, candidates: [CompressionCandidate], budget: [Budget.Verdict],
-        refusals: [String], isWritten: Bool, sensitivities: [LayerSensitivity], histograms: [LayerHistogram], compressionSeconds: Double
+        refusals: [String], isWritten: Bool, sensitivities: [SensitivityEntry], histograms: [LayerHistogram], compressionSeconds: Double
     ) {
         self.recipe = recipe
         self.seed = seed

@@ -105,9 +105,11 @@ struct ReportPage {
 
     private var sensitivity: String {
         if !report.sensitivities.isEmpty {
-            let rows = report.sensitivities.sorted { $0.outputErrorPercent > $1.outputErrorPercent }.map { ($0.name, $0.outputErrorPercent, fixed($0.outputErrorPercent, 4) + " %") }
-            return "<h2>Sensitivity</h2>\n<p>How far the outputs move when only this layer is compressed: ‖y′ − y‖ / ‖y‖.</p>\n<div class=\"scroll\">" + ReportCharts.bars(rows, title: "Sensitivity") + "</div>\n"
+            let rows = report.sensitivities.sorted { $0.outputErrorPercent > $1.outputErrorPercent }.map { ($0.layer, $0.outputErrorPercent, fixed($0.outputErrorPercent, 4) + " %") }
+            return "<h2>Sensitivity</h2>\n<p>How far the outputs move when only this layer is compressed: ‖y′ − y‖ / ‖y‖.</p>\n<div class=\"scroll\">" + ReportCharts.bars(rows, title: "Sensitivity") + "</div>\n" + choices
         }
+        let measured = report.steps.filter { !$0.sensitivities.isEmpty }
+        if !measured.isEmpty { return measured.map(sensitivity).joined() + choices }
         // Without a scan: how far the layer itself moved, its own output where the technique knows it, else its weights.
         let tensors = report.steps.flatMap(\.tensors)
         let errors = tensors.compactMap { tensor in tensor.outputError.map { (tensor.name, 100 * $0.squareRoot()) } }
@@ -116,6 +118,33 @@ struct ReportPage {
         guard !rows.isEmpty else { return "" }
         let sorted = rows.sorted { $0.1 > $1.1 }.map { ($0.0, $0.1, fixed($0.1, 3) + " %") }
         return "<h2>Error of each layer</h2>\n<p>Of the \(what).</p>\n<div class=\"scroll\">" + ReportCharts.bars(sorted, title: "Error of each layer") + "</div>\n"
+    }
+
+    /// What a step found of each candidate alone, the largest first.
+    private func sensitivity(_ step: StepReport) -> String {
+        let sorted = step.sensitivities.sorted { $0.divergence > $1.divergence }
+        let rows = sorted.prefix(Self.mostBars).map { ("\($0.layer) \($0.candidate)", $0.divergence, String(format: "%.3g", $0.divergence)) }
+        let which = sorted.count > Self.mostBars ? " The \(Self.mostBars) largest of \(sorted.count)." : ""
+        return "<h2>Sensitivity</h2>\n<p>What the step \(step.technique.escapedForMarkup) measured of each candidate alone: what the answers lose.\(which)</p>\n<div class=\"scroll\">"
+            + ReportCharts.bars(rows, title: "Sensitivity") + "</div>\n"
+    }
+
+    private static let mostBars = 100
+
+    /// Where searches over choices have been.
+    private var choices: String {
+        report.steps.filter { !$0.choices.isEmpty }.map { step in
+            let labels: [ChoicePoint.Kind: String] = [.lowest: "lowest, measured", .chosen: "chosen, measured"]
+            let kinds: [ChoicePoint.Kind: String] = [.expected: "alone", .lowest: "stage", .chosen: "result"]
+            var seen: Set<String> = []
+            let points = step.choices.compactMap { point -> ReportCharts.Point? in
+                let place = "\(point.weightBytes) \(point.loss) \(point.kind)"
+                guard seen.insert(place).inserted else { return nil }
+                return ReportCharts.Point(x: Double(point.weightBytes) / 1e6, y: point.loss, label: labels[point.kind] ?? "", kind: kinds[point.kind] ?? "")
+            }
+            return "<h2>Choices of \(step.technique.escapedForMarkup)</h2>\n<p>Every choice the search met: bytes of the weights against the loss. Circles are sums of what the parts lose alone; the filled points were measured together.</p>\n"
+                + ReportCharts.pareto(points, xLabel: "weights, MB", yLabel: "loss", title: "Weights against loss")
+        }.joined()
     }
 
     private var layers: String {

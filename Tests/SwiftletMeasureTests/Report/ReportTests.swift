@@ -20,7 +20,9 @@ private func report(drop: Double? = 1) throws -> CompressionReport {
     var builder = GraphBuilder(name: hostile)
     let x = builder.input("x", .f32, [1, 2])
     builder.output(try builder.linear(x, builder.weight(hostile, weight), name: "y"))
-    let step = try StepResult(technique: "cast<b>", before: builder.graph, after: builder.graph, tensors: [tensor], notes: [hostile]).report
+    var step = try StepResult(technique: "cast<b>", before: builder.graph, after: builder.graph, tensors: [tensor], notes: [hostile]).report
+    step.sensitivities = [SensitivityEntry(layer: hostile, candidate: hostile, divergence: 0.25, outputErrorPercent: 3)]
+    step.choices = [ChoicePoint(weightBytes: 1_000_000, loss: 0.5, kind: .expected), ChoicePoint(weightBytes: 1_500_000, loss: 0.25, kind: .chosen)]
     func candidate(_ kind: CompressionCandidate.Kind, _ bytes: Int, _ drop: Double?) -> CompressionCandidate {
         CompressionCandidate(kind: kind, label: hostile, fileBytes: bytes, latencyMilliseconds: Double(bytes) / 1000, dropPercent: drop, sizeFactor: 1, speedup: 1)
     }
@@ -29,7 +31,7 @@ private func report(drop: Double? = 1) throws -> CompressionReport {
         comparison: ModelComparison(parent: try figures(hostile, 2000, 2), model: try figures(hostile, 1000, 1)), data: hostile, dropMeaning: hostile, dropPercent: drop,
         candidates: [candidate(.parent, 2000, drop.map { _ in 0 }), candidate(.stage, 1500, drop), candidate(.result, 1000, drop.map { $0 * 2 })],
         budget: Budget(sizeBytes: 5).verdicts(sizeBytes: 7, dropPercent: nil, latencyMilliseconds: nil), refusals: [hostile], isWritten: false,
-        sensitivities: [LayerSensitivity(name: hostile, outputErrorPercent: 0.5)],
+        sensitivities: [SensitivityEntry(layer: hostile, candidate: hostile, divergence: 0.1, outputErrorPercent: 0.5)],
         histograms: [
             LayerHistogram(name: hostile, weightLimit: 2, before: [0.5, 0.5], after: [1, 0], activationExponent: -16, activations: [0.25, 0.75]),
             LayerHistogram(name: "plain", weightLimit: 2, before: [0, 0], after: [], activationExponent: nil, activations: nil),
@@ -67,6 +69,12 @@ private func page(_ report: CompressionReport) throws -> String {
     @Test func withoutAScanTheErrorsOfLayersAreShown() throws {
         var report = try report()
         report.sensitivities = []
+        // What a step measured itself comes before that, and where its search has been.
+        let measured = try page(report)
+        #expect(measured.contains("<h2>Sensitivity") && measured.contains(": 0.25</title>") && !measured.contains("<h2>Error of each layer"))
+        #expect(measured.contains("<h2>Choices of cast&lt;b&gt;") && measured.contains("Weights against loss") && measured.contains("chosen, measured"))
+        report.steps[0].sensitivities = []
+        report.steps[0].choices = []
         let html = try page(report)
         // √0.04 of the layer's own output.
         #expect(html.contains("<h2>Error of each layer") && html.contains("20.000 %"))
