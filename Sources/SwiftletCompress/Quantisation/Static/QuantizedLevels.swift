@@ -73,7 +73,7 @@ package struct QuantizedWeight: Sendable {
         let scales = zip(largest, least).map { magnitude, least -> Float in
             let scale = max(magnitude / 127, least)
             guard scale >= .leastNormalMagnitude else { return 1 }
-            return inHalfScales ? scale.roundedUpToHalf : scale
+            return inHalfScales ? scale.roundedToHalf(.up) : scale
         }
         values = elements.enumerated().map { place, value in
             let level = (value / scales[perChannel ? place / run : 0]).rounded(.toNearestOrEven)
@@ -90,10 +90,10 @@ package struct QuantizedWeight: Sendable {
 }
 
 extension Float {
-    /// The least number an f16 holds that is not below this positive one; the number itself where f16 ends.
-    fileprivate var roundedUpToHalf: Float {
+    /// This positive number as an f16 holds it; the number itself where f16 ends.
+    func roundedToHalf(_ rule: FloatingPointRoundingRule) -> Float {
         let unit = Float(sign: .plus, exponent: Float.Exponent(Swift.max(Int(exponent), -14) - 10), significand: 1)
-        let rounded = (self / unit).rounded(.up) * unit
+        let rounded = (self / unit).rounded(rule) * unit
         return rounded <= 65504 ? rounded : self
     }
 }
