@@ -72,6 +72,54 @@ package struct ChoiceProblem {
         return solution(choices, bound: lowerBound(budget: budget))
     }
 
+    /// The least cost with a loss of at most `loss`, by halves of the interval of budgets; nil when the best alternatives lose more.
+    package func solve(loss: Double) -> Solution? {
+        var (low, high) = (leastCost, layers.reduce(0) { $0 + ($1.map(\.cost).max() ?? 0) })
+        guard var best = solve(budget: high), best.loss <= loss else { return nil }
+        while low < high {
+            let middle = low + (high - low) / 2
+            if let solution = solve(budget: middle), solution.loss <= loss {
+                (best, high) = (solution, middle)
+            } else {
+                low = middle + 1
+            }
+        }
+        return best
+    }
+
+    /// The best choice within a budget of costs and one of times as well, of every alternative: times have a price, which is searched. Nil when no
+    /// price brings both within their budgets.
+    package func solve(budget: Int, times: [[Int]], time: Int) -> Solution? {
+        func total(_ solution: Solution) -> Int { zip(times, solution.choices).reduce(0) { $0 + $1.0[$1.1] } }
+        func priced(_ price: Double) -> ChoiceProblem {
+            ChoiceProblem(zip(layers, times).map { layer, times in zip(layer, times).map { Alternative(cost: $0.cost, loss: $0.loss + price * Double($1)) } })
+        }
+        func own(_ solution: Solution, bound: Double) -> Solution {
+            let own = self.solution(solution.choices, bound: nil)
+            return Solution(choices: own.choices, cost: own.cost, loss: own.loss, bound: min(own.loss, bound))
+        }
+        guard let free = solve(budget: budget) else { return nil }
+        if total(free) <= time { return free }
+        let least = times.flatMap { $0 }.filter { $0 > 0 }.min() ?? 1
+        // Beyond this price a nanosecond costs more than everything can lose.
+        var (low, high) = (0.0, max(1e-30, layers.reduce(0) { $0 + ($1.map(\.loss).max() ?? 0) }) / Double(least))
+        var (best, bound): (Solution?, Double) = (nil, free.bound)
+        for _ in 0..<40 {
+            // Prices differ by orders of magnitude: the geometric middle, once there is one.
+            let price = low > 0 ? (low * high).squareRoot() : high * 0x1p-20
+            guard let solution = priced(price).solve(budget: budget) else { break }
+            bound = max(bound, solution.bound - price * Double(time))
+            if total(solution) <= time {
+                high = price
+                if best == nil || self.solution(solution.choices, bound: nil).loss < best?.loss ?? 0 { best = own(solution, bound: bound) }
+            } else {
+                low = price
+            }
+        }
+        if best == nil, let dear = priced(high).solve(budget: budget), total(dear) <= time { best = own(dear, bound: bound) }
+        return best.map { own($0, bound: bound) }
+    }
+
     private func solution(_ choices: [Int], bound: Double?) -> Solution {
         let loss = zip(layers, choices).reduce(0.0) { $0 + $1.0[$1.1].loss }
         return Solution(choices: choices, cost: zip(layers, choices).reduce(0) { $0 + $1.0[$1.1].cost }, loss: loss, bound: min(loss, bound ?? loss))

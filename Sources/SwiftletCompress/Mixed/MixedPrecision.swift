@@ -1,127 +1,142 @@
-// Each matrix in the format it can bear: sensitivity measured, then the best choice within a budget of bytes or of time.
+// Each layer in the precision it can bear: sensitivity measured, then the best choice within budgets of bytes, of time or of loss.
 //
-// Sensitivity is what the model's answers lose when one matrix alone is lowered to one format (SensitivityScan: KL of logits), on calibration data.
-// Losses of several matrices are taken to add up, which holds while they are small. Time is measured on this machine: each shape in each format,
-// with the kernels that will run it.
+// A language model chooses among block formats of its matrices (MixedMatrices), a network among integers and floats for its convolutions and linear
+// layers (MixedNetwork).
 import Foundation
 import SwiftletRuntime
 
-/// Chooses a format for each matrix.
+/// Chooses a format for each matrix, or a precision for each layer of a network.
 public struct MixedPrecision: CompressionStep {
     public static let technique = "mixed"
 
-    public enum Budget: Sendable, Hashable {
+    /// What the result may take. Several limits hold together, but for `loss`, which stands alone: of all choices that lose no more, the smallest.
+    public struct Budget: Sendable, Hashable {
         /// Bytes of all weights of the model.
-        case bytes(Int)
-        /// Bits a weight, on average over the matrices of the scope.
-        case bits(Double)
-        /// Milliseconds one token's matrix products take on this machine, those of the scope.
-        case milliseconds(Double)
+        public var bytes: Int?
+        /// Bits a weight, on average over the layers of the scope.
+        public var bits: Double?
+        /// Milliseconds on this machine: those that one token's products with the matrices of the scope take, or one run of a network.
+        public var milliseconds: Double?
+        /// The sum of what the layers lose: nats of KL divergence where answers are logits or probabilities, else the relative squared error.
+        public var loss: Double?
+
+        public init(bytes: Int? = nil, bits: Double? = nil, milliseconds: Double? = nil, loss: Double? = nil) {
+            self.bytes = bytes
+            self.bits = bits
+            self.milliseconds = milliseconds
+            self.loss = loss
+        }
+
+        public static func bytes(_ bytes: Int) -> Budget { Budget(bytes: bytes) }
+        public static func bits(_ bits: Double) -> Budget { Budget(bits: bits) }
+        public static func milliseconds(_ milliseconds: Double) -> Budget { Budget(milliseconds: milliseconds) }
+        public static func loss(_ loss: Double) -> Budget { Budget(loss: loss) }
+    }
+
+    /// What is chosen among.
+    public enum Choices: Sendable, Hashable {
+        /// Formats of matrices.
+        case formats([WeightFormat])
+        /// How layers of a network compute; `int8` is always among them.
+        case precisions([LayerPrecision])
     }
 
     public var scope: Scope
-    public var formats: [WeightFormat]
+    /// Nil for what suits the model: `q8_0`, `q6_k`, `q5_1` and `iq4_nl` for a language model, `int8` and `f32` for a network.
+    public var choices: Choices?
     public var budget: Budget
-    /// Tokens of each of the windows that losses are measured on, and how many windows.
-    public var windowLimit: Int
+    /// Batches of the calibration data that losses are measured on; nil for 4 windows of a text, 32 samples for a network.
+    public var windowLimit: Int?
+    /// How activations of a network are rounded; its scope is not looked at.
+    public var quantiser: QuantizeStatic
+    /// Whether biases of a network's layers take back the shift of means that rounding causes, as the step bias-correction does.
+    public var correctsBiases: Bool
+    /// How answers are compared; nil for what suits the model.
+    public var measure: Divergence?
 
-    public init(_ formats: [WeightFormat], budget: Budget, scope: Scope = .all, windowLimit: Int = 4) {
-        self.formats = formats
+    public init(
+        choices: Choices? = nil, budget: Budget, scope: Scope = .all, windowLimit: Int? = nil, quantiser: QuantizeStatic = QuantizeStatic(), correctsBiases: Bool = true,
+        measure: Divergence? = nil
+    ) {
+        self.choices = choices
         self.budget = budget
         self.scope = scope
         self.windowLimit = windowLimit
+        self.quantiser = quantiser
+        self.correctsBiases = correctsBiases
+        self.measure = measure
     }
 
+    /// Formats of matrices.
+    public init(_ formats: [WeightFormat], budget: Budget, scope: Scope = .all, windowLimit: Int? = nil) {
+        self.init(choices: .formats(formats), budget: budget, scope: scope, windowLimit: windowLimit)
+    }
+
+    static let usualFormats: [WeightFormat] = [.block(.q8_0), .block(.q6_K), .block(.q5_1), .block(.iq4_nl)]
+
+    /// Throws `SwiftletError.invalidArgument` without calibration data, when `scope` takes nothing that could be lowered, and when the budget cannot
+    /// be met, saying by how much.
     public func run(_ graph: Graph, in context: CompressionContext) throws -> StepResult {
-        let data = try context.requiredCalibration(for: Self.technique)
-        let targets = graph.matrices(in: scope)
-        guard !targets.isEmpty, !formats.isEmpty else {
-            throw SwiftletError.invalidArgument(name: "scope", reason: "takes no matrix, or there is no format to choose from", remedy: "Widen the scope.")
-        }
-        let pool = try ThreadPool(threadCount: context.threads)
-        let options = targets.map { target in formats.filter { $0.rowBytes(elements: target.layer.weight.columnCount) != nil } }
-        for (target, formats) in zip(targets, options) where formats.isEmpty {
-            throw SwiftletError.invalidArgument(
-                name: "formats", reason: "rows of \(target.layer.weight.columnCount) of \(target.layer.name) are not whole blocks of any of them",
-                remedy: "Add a format of blocks of 32, such as q8_0.")
-        }
-        let candidates = zip(targets, options).flatMap { target, formats in
-            formats.map { format in
-                SensitivityCandidate(layer: target.layer.name, label: format.description) { graph, _ in
-                    var graph = graph
-                    graph.replaceWeight(target.layer.weightID, with: try target.layer.weight.stored(as: format, name: target.layer.name, pool: pool))
-                    return graph
-                }
+        let suiting: Choices = Divergence(suiting: graph) == .logits ? .formats(Self.usualFormats) : .precisions([.int8, .float])
+        switch choices ?? suiting {
+        case .formats(let formats):
+            guard !formats.isEmpty else {
+                throw SwiftletError.invalidArgument(name: "formats", reason: "there is none to choose from", remedy: "Name some, such as q8_0,q4_k.")
             }
-        }
-        let entries = try SensitivityScan().scan(graph, candidates: candidates, data: data.forComparison(limit: windowLimit), in: context)
-        var timing = LayerTiming(isa: context.instructionSet, pool: pool)
-        var next = entries.makeIterator()
-        let alternatives = try zip(targets, options).map { target, formats in
-            try formats.map { format in
-                let loss = max(0, next.next()?.divergence ?? 0)
-                return ChoiceProblem.Alternative(cost: try cost(of: target.layer, format, &timing), loss: loss)
-            }
-        }
-        let problem = ChoiceProblem(alternatives)
-        let (limit, unit) = limit(graph, targets)
-        guard let solution = problem.solve(budget: limit) else {
-            throw SwiftletError.invalidArgument(
-                name: "budget", reason: "\(limit) \(unit) cannot be met: the smallest choice of formats takes \(problem.leastCost)",
-                remedy: "Raise the budget by \(problem.leastCost - limit) \(unit), or allow smaller formats.")
-        }
-        var replacement = LayerReplacement(
-            graph, technique: Self.technique, parameters: "\(formats) \(budget) \(windowLimit)", total: targets.count, in: context)
-        for (index, target) in targets.enumerated() {
-            let format = options[index][solution.choices[index]]
-            try replacement.replace(target.layer) { try target.layer.weight.stored(as: format, name: target.layer.name, pool: pool) }
-        }
-        var result = try replacement.result(notes: [
-            "chosen: \(solution.cost) of \(limit) \(unit), summed loss \(solution.loss); no choice of these formats can lose less than \(solution.bound)"
-        ])
-        result.report.sensitivities = entries
-        return result
-    }
-
-    private func cost(of layer: Layer, _ format: WeightFormat, _ timing: inout LayerTiming) throws -> Int {
-        switch budget {
-        case .bytes, .bits: layer.weight.rowCount * (format.rowBytes(elements: layer.weight.columnCount) ?? 0)
-        case .milliseconds: try timing.nanoseconds(layer, format)
-        }
-    }
-
-    /// The budget in the unit of costs, less what weights outside the scope take.
-    private func limit(_ graph: Graph, _ targets: [QuantisedMatrix]) -> (Int, String) {
-        switch budget {
-        case .bytes(let bytes):
-            (bytes - graph.weightBytes + targets.reduce(0) { $0 + $1.layer.weight.store.byteCount }, "bytes")
-        case .bits(let bits): (Int(bits / 8 * Double(targets.reduce(0) { $0 + $1.layer.weight.shape.elementCount })), "bytes")
-        case .milliseconds(let time): (Int(time * 1e6), "ns")
+            return try MixedMatrices(formats: formats, budget: budget, scope: scope, windowLimit: windowLimit ?? 4, measure: measure).run(graph, in: context)
+        case .precisions(let precisions):
+            var quantiser = quantiser
+            quantiser.scope = scope
+            return try MixedNetwork(
+                precisions: Set(precisions), budget: budget, quantiser: quantiser, correctsBiases: correctsBiases, sampleLimit: windowLimit ?? 32, measure: measure
+            ).run(graph, in: context)
         }
     }
 }
 
 extension MixedPrecision: RecipeTechnique {
-    package static let summary = "Measures what each matrix loses in each format, and takes the best choice within a budget"
+    package static let summary = "Measures what each layer loses in each format, and takes the best choice within a budget"
     package static let parameters = [
-        RecipeParameter("formats", .text, default: .text("q8_0,q6_k,q5_1,iq4_nl"), "formats to choose from, with commas between"),
+        RecipeParameter(
+            "formats", .text, default: .text(""),
+            "formats to choose from, with commas between: of blocks (without: q8_0,q6_k,q5_1,iq4_nl for language models), or for networks int8, int8-weights and f32 (without: int8,f32)"),
         RecipeParameter("bits", .number(0...32), default: .number(0), "budget: bits a weight on average, 0 for none"),
         RecipeParameter("size", .number(0...1e6), default: .number(0), "budget: all weights in MB (10⁶ bytes), 0 for none"),
-        RecipeParameter("latency", .number(0...1e6), default: .number(0), "budget: matrix products of one token in ms, 0 for none"),
-        RecipeParameter("windows", .integer(1...1000), default: .integer(4), "batches of the calibration data that losses are measured on"),
-    ]
+        RecipeParameter("latency", .number(0...1e6), default: .number(0), "budget: matrix products of one token, or a run of a network, in ms, 0 for none"),
+        RecipeParameter("loss", .number(0...1e6), default: .number(0), "budget: summed loss, for the smallest model that loses no more; 0 for none"),
+        RecipeParameter("windows", .integer(0...1_000_000), default: .integer(0), "batches of the calibration data that losses are measured on, 0 for 4 windows of text or 32 samples"),
+        RecipeParameter("measure", .choice(["auto", "logits", "probabilities", "error"]), default: .text("auto"), "what losses are of: KL divergence of logits or probabilities, or squared error"),
+        RecipeParameter("correction", .flag, default: .flag(true), "networks: whether biases take back the shift of means, as bias-correction does"),
+    ] + QuantizeStatic.parameters.map { $0.helping("networks: ") }
 
     package init(_ values: RecipeValues) throws {
-        let budgets: [Budget] = [
-            try values.number("bits") > 0 ? .bits(try values.number("bits")) : nil, try values.number("size") > 0 ? .bytes(Int(try values.number("size") * 1e6)) : nil,
-            try values.number("latency") > 0 ? .milliseconds(try values.number("latency")) : nil,
-        ].compactMap { $0 }
-        guard budgets.count == 1 else {
-            throw SwiftletError.invalidArgument(name: "budget", reason: "\(budgets.count) budgets are given", remedy: "Give one of bits, size and latency.")
+        func limit(_ name: String) throws -> Double? { try values.number(name) > 0 ? try values.number(name) : nil }
+        let budget = Budget(bytes: try limit("size").map { Int($0 * 1e6) }, bits: try limit("bits"), milliseconds: try limit("latency"), loss: try limit("loss"))
+        let others = [budget.bytes != nil, budget.bits != nil, budget.milliseconds != nil].count { $0 }
+        guard budget.loss == nil ? others > 0 : others == 0 else {
+            throw SwiftletError.invalidArgument(
+                name: "budget", reason: others == 0 ? "none is given" : "a loss stands beside another limit", remedy: "Give bits, size or latency, or loss alone.")
         }
-        let formats = try values.text("formats").split(separator: ",").map { name in
-            try FormatPlan(name.trimmingCharacters(in: .whitespaces)).single
+        let names = try values.text("formats").split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+        let precisions = names.compactMap(LayerPrecision.init)
+        let choices: Choices?
+        if names.isEmpty {
+            choices = nil
+        } else if precisions.count == names.count, precisions.contains(.int8) {
+            choices = .precisions(precisions)
+        } else {
+            choices = .formats(try names.map { try FormatPlan($0).single })
         }
-        self.init(formats, budget: budgets[0], scope: values.scope, windowLimit: try values.integer("windows"))
+        let measure: Divergence? =
+            switch try values.text("measure") {
+            case "logits": .logits
+            case "probabilities": .probabilities
+            case "error": .relativeError
+            default: nil
+            }
+        let windows = try values.integer("windows")
+        self.init(
+            choices: choices, budget: budget, scope: values.scope, windowLimit: windows == 0 ? nil : windows, quantiser: try QuantizeStatic(values),
+            correctsBiases: try values.flag("correction"), measure: measure)
     }
 }

@@ -46,6 +46,9 @@ package struct RecipeParameter: Sendable {
         self.fallback = fallback
         self.help = help
     }
+
+    /// The same with something in front of the help.
+    func helping(_ prefix: String) -> RecipeParameter { RecipeParameter(name, kind, default: fallback, prefix + help) }
 }
 
 /// A value of a parameter.

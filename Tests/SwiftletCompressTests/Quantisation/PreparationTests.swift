@@ -128,6 +128,30 @@ import Testing
         #expect(try meanError(corrected) < 0.05 * meanError(plain))
     }
 
+    /// Scales that somebody got wrong by some per cent come back, and nothing else moves.
+    @Test func knownStretchesAreTakenBack() throws {
+        struct Stretch: CompressionStep {
+            static let technique = "stretch"
+            let scope = Scope.all
+
+            func run(_ graph: Graph, in context: CompressionContext) throws -> StepResult {
+                var result = graph
+                for (id, weight) in graph.weights where ["stem.weight.scale", "head.weight.scale", "classes.weight.scale"].contains(graph[id].name) {
+                    result.replaceWeight(id, with: try Weight(name: graph[id].name, shape: weight.shape, floats: weight.floats().map { $0 * 1.0625 }))
+                }
+                return try StepResult(technique: Self.technique, before: graph, after: result, tensors: [])
+            }
+        }
+        let graph = try SmallNetwork.mobile()
+        let context = try graph.context(SmallNetwork.images(8))
+        let image = try #require(SmallNetwork.images(1, seed: 77).batches.first)
+        let quantised = try QuantizeStatic().run(graph, in: context).graph
+        let wanted = try quantised.run(image)
+        func error(_ steps: [any CompressionStep]) throws -> Float { try relativeError(Compressor(steps).run(quantised, in: context).graph.run(image), wanted).squareRoot() }
+        let (broken, biases, both) = (try error([Stretch()]), try error([Stretch(), BiasCorrection(correctsScales: false)]), try error([Stretch(), BiasCorrection()]))
+        #expect(broken > 0.05 && both < 0.02 && both < 0.5 * biases, "\(broken) \(biases) \(both)")
+    }
+
     @Test func withoutAStepBeforeOrDataItIsAnError() throws {
         let graph = try SmallNetwork.mobile()
         #expect(throws: SwiftletError.self) { _ = try Compressor([BiasCorrection()]).run(graph, in: graph.context(SmallNetwork.images(1))) }

@@ -15,12 +15,24 @@ package struct QuantizationSites {
     package private(set) var sources: [ValueID: ValueID] = [:]
     /// Nodes that read rounded values.
     package private(set) var nodes: Set<Int> = []
+    /// Values that integers compute, and so have nothing but levels.
+    package private(set) var flow: Set<ValueID> = []
 
-    package init(_ graph: Graph, scope: Scope) {
+    /// The layer behind which a value is rounded, by the index of its node.
+    package private(set) var makers: [ValueID: Int] = [:]
+
+    /// Layers that integers can compute, by the index of their node.
+    package static func layers(of graph: Graph, in scope: Scope) -> [Int: Layer] {
+        Dictionary(graph.layers(in: scope).filter { graph.suitsIntegers($0) }.map { ($0.node, $0) }) { first, _ in first }
+    }
+
+    /// - Parameter integers: the layers that compute in integers.
+    /// - Parameter floats: layers that are left to floats by choice. A sum beside their results stays one of floats.
+    package init(_ graph: Graph, integers: [Int: Layer], floats: [Int: Layer]) {
+        layers = integers
         let readers = Dictionary(grouping: graph.nodes.indices.flatMap { index in graph.nodes[index].inputs.map { ($0, index) } }) { $0.0 }
             .mapValues { $0.map(\.1) }
         let outputs = Set(graph.outputs)
-        for layer in graph.layers(in: scope) where graph.suitsIntegers(layer) { layers[layer.node] = layer }
 
         /// The value behind a node's result that is rounded: that of a cut which nobody gets round.
         func settled(_ value: ValueID) -> ValueID {
@@ -28,12 +40,22 @@ package struct QuantizationSites {
             return graph.nodes[users[0]].outputs[0]
         }
         // Forwards: where levels could flow.
-        var flow: Set<ValueID> = []
+        var left: Set<ValueID> = []
         for (index, node) in graph.nodes.enumerated() {
-            if let layer = layers[index] {
+            if let layer = floats[index] {
+                if case .convolution = layer.kind { left.insert(settled(layer.output)) }
+            } else if let layer = layers[index] {
                 nodes.insert(index)
-                if case .convolution = layer.kind { flow.insert(settled(layer.output)) }
+                if case .convolution = layer.kind {
+                    let value = settled(layer.output)
+                    flow.insert(value)
+                    makers[value] = index
+                }
             } else if let kind = FlowKind(node, in: graph), node.inputs.contains(where: flow.contains) {
+                guard !node.inputs.contains(where: left.contains) else {
+                    left.insert(settled(node.outputs[0]))
+                    continue
+                }
                 nodes.insert(index)
                 flow.insert(kind == .sum ? settled(node.outputs[0]) : node.outputs[0])
                 if kind == .move { sources[node.outputs[0]] = node.inputs[0] }
@@ -55,6 +77,7 @@ package struct QuantizationSites {
             let node = graph.nodes[index]
             rounded.formUnion(layers[index].map { [$0.input] } ?? node.inputs.filter { graph[$0].weight == nil })
         }
+        flow.formIntersection(rounded)
         // What only leaves the network is not rounded.
         rounded = rounded.filter { value in !(outputs.contains(value) && (readers[value] ?? []).allSatisfy { !nodes.contains($0) }) }
         values = graph.inputs.filter(rounded.contains) + graph.nodes.flatMap(\.outputs).filter(rounded.contains)

@@ -27,24 +27,11 @@ public struct QuantizeStatic: CompressionStep {
     /// Throws `SwiftletError.invalidArgument` without calibration data or when `scope` takes no layer.
     public func run(_ graph: Graph, in context: CompressionContext) throws -> StepResult {
         let data = try context.requiredCalibration(for: Self.technique)
-        // Batch normalisation goes into the weights first: what is rounded is what runs.
-        let whole = try PassPipeline(name: Self.technique, [DeadCodeElimination(), FuseGates(), FoldChannelScales(), DeadCodeElimination()]).run(graph)
-        let sites = QuantizationSites(whole, scope: scope)
-        guard !sites.layers.isEmpty else {
-            throw SwiftletError.invalidArgument(
-                name: "scope", reason: "no convolution or linear layer with a constant f32 weight has a name that matches", remedy: "Widen the scope.")
-        }
-        let observed = sites.values.filter { sites.sources[$0] == nil }
-        let ranges = try ActivationRanges.collect(
-            whole, values: observed, method: range, type: activations, data: data, in: context, technique: Self.technique)
-        var levels: [ValueID: QuantizedLevels] = [:]
-        for value in sites.values { levels[value] = ranges[sites.owner(of: value)].map { QuantizedLevels($0, activations) } }
-
-        var writer = QuantizedGraphWriter(whole, sites: sites, levels: levels, isPerChannel: isPerChannel)
-        let reports = try writer.write()
-        let skipped = graph.layers(in: scope).count - sites.layers.count
+        let quantisation = try StaticQuantisation(graph, self, data: data, technique: Self.technique, in: context)
+        let (result, reports) = try quantisation.graph()
+        let skipped = graph.layers(in: scope).count - quantisation.layers.count
         return try StepResult(
-            technique: Self.technique, before: graph, after: writer.result, tensors: reports,
+            technique: Self.technique, before: graph, after: result, tensors: reports,
             notes: skipped > 0 ? ["\(skipped) layers in the scope have no constant f32 weight and stay as they are."] : [])
     }
 }

@@ -1,11 +1,15 @@
-// The quantised graph, written node by node: behind each value that is rounded a quantize and a dequantize, which all readers read; in front of each
-// layer a dequantize of its weight.
+// The quantised graph, written node by node: behind each value that is rounded a quantize and a dequantize, which its readers read; in front of each
+// layer a dequantize of its weight. A reader that computes floats and finds them unrounded, because floats made them, takes those.
 import SwiftletRuntime
 
 struct QuantizedGraphWriter {
     private let graph: Graph
-    private let sites: QuantizationSites
+    /// Layers whose weights are rounded.
+    private let weights: [Int: Layer]
     private let levels: [ValueID: QuantizedLevels]
+    /// Values that exist as levels only, and nodes that read levels.
+    private let flow: Set<ValueID>
+    private let integers: Set<Int>
     private let isPerChannel: Bool
     private(set) var result: Graph
     /// The rounded twin of a value.
@@ -13,10 +17,17 @@ struct QuantizedGraphWriter {
     private var names: Set<String>
     private var reports: [TensorReport] = []
 
-    init(_ graph: Graph, sites: QuantizationSites, levels: [ValueID: QuantizedLevels], isPerChannel: Bool) {
+    /// - Parameters:
+    ///   - weights: layers whose weights are rounded, by node.
+    ///   - values: values that are rounded, with their levels.
+    ///   - flow: those of them that exist as levels only.
+    ///   - integers: nodes that read levels even where floats are at hand.
+    init(_ graph: Graph, weights: [Int: Layer], values: [ValueID: QuantizedLevels], flow: Set<ValueID>, integers: Set<Int>, isPerChannel: Bool) {
         self.graph = graph
-        self.sites = sites
-        self.levels = levels
+        self.weights = weights
+        levels = values
+        self.flow = flow
+        self.integers = integers
         self.isPerChannel = isPerChannel
         result = graph
         result.nodes = []
@@ -27,8 +38,8 @@ struct QuantizedGraphWriter {
         for input in graph.inputs { try round(input) }
         for (index, node) in graph.nodes.enumerated() {
             var node = node
-            node.inputs = node.inputs.map { twins[$0] ?? $0 }
-            if let layer = sites.layers[index] { node.inputs[1] = try weight(of: layer, bias: node.inputs.count > 2 ? node.inputs[2] : nil) }
+            node.inputs = node.inputs.map { integers.contains(index) || flow.contains($0) ? twins[$0] ?? $0 : $0 }
+            if let layer = weights[index] { node.inputs[1] = try weight(of: layer, bias: node.inputs.count > 2 ? node.inputs[2] : nil) }
             result.nodes.append(node)
             for output in node.outputs { try round(output) }
         }
