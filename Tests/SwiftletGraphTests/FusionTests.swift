@@ -183,7 +183,7 @@ private func plain(_ hasBias: Bool = false) -> Op { .linear(Linear(hasBias: hasB
     private func graph(bias: Shape = [6], linearFirst: Bool = true, hasBias: Bool = false, isComputed: Bool = false, sharesLinear: Bool = false) throws -> Graph {
         var b = GraphBuilder(name: "bias")
         let linear = try b.linear(b.input("x", .f32, [tokens, 4]), b.weight("w", [6, 4]), bias: hasBias ? b.weight("b", [6]) : nil, name: "linear")
-        let row = isComputed ? b.input("r", .f32, [6]) : try b.weight("row", bias)
+        let row = try isComputed ? b.input("r", .f32, [6]) : b.weight("row", bias)
         b.output(try b.binary(.add, linearFirst ? linear : row, linearFirst ? row : linear, name: "sum"))
         if sharesLinear { b.output(linear) }
         return b.graph
