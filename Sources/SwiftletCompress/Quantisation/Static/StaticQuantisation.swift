@@ -57,8 +57,8 @@ package struct StaticQuantisation {
         return (writer.result, reports)
     }
 
-    /// Layers in floats whose input only exists as levels and whose result only integers read, by the index of their node. onnxruntime (seen in 1.32)
-    /// rounds the weight of such a layer by itself, with one scale for all channels, so that floats gain nothing there.
+    /// Layers in floats whose input only exists as levels and whose result only integers read, by the index of their node. With such
+    /// layers a network diverged twelve times as much in onnxruntime 1.32 with its optimisations as without, as if it rounded their weights itself.
     package func betweenIntegers(_ precisions: [Int: LayerPrecision]) -> Set<Int> {
         let floats = layers.filter { (precisions[$0.key] ?? .int8) != .int8 }
         let sites = QuantizationSites(graph, integers: layers.filter { floats[$0.key] == nil }, floats: floats)
