@@ -7,6 +7,9 @@ public protocol CompressionStep: Sendable {
     /// The technique's name, as recipes write it: `quantize`, `gptq`, `wanda`.
     static var technique: String { get }
 
+    /// Whether the step only mends what the one before it did, and is nothing without it.
+    static var mendsLastStep: Bool { get }
+
     /// The weights the step works on.
     var scope: Scope { get }
 
@@ -15,6 +18,10 @@ public protocol CompressionStep: Sendable {
     /// Throws `SwiftletError.invalidArgument` where parameters or data do not suit the graph, `.numerical` where a factorisation fails, and
     /// what `context.progress` throws.
     func run(_ graph: Graph, in context: CompressionContext) throws -> StepResult
+}
+
+extension CompressionStep {
+    public static var mendsLastStep: Bool { false }
 }
 
 /// What a step gives.

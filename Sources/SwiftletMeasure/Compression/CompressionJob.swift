@@ -37,7 +37,7 @@ public struct CompressionJob: Sendable {
     public var isForced = false
     /// Where the report goes; nil for none.
     public var reportFolder: String?
-    /// Whether each step is also measured alone, and each layer alone. Both take as long as the compression, or longer.
+    /// Whether each step is also measured alone, with those behind it that only mend it, and each layer alone. Both take as long as the compression, or longer.
     public var measuresStepsAlone = false
     public var measuresLayersAlone = false
 
@@ -94,12 +94,13 @@ public struct CompressionJob: Sendable {
             measuring += clock.now - start
         }
         let seconds = (clock.now - start - measuring) / .seconds(1)
-        if measuresStepsAlone, steps.count > 1 {
+        let parts = Self.parts(of: recipe.steps)
+        if measuresStepsAlone, parts.count > 1 {
             var plain = context
             plain.checkpoint = nil
-            for (index, step) in recipe.steps.enumerated() {
-                let graph = try Compressor([step]).run(parent.graph, in: plain).graph
-                candidates.append(CompressionCandidate(try measured(graph), .alone, "\(steps[index]) alone"))
+            for part in parts {
+                let graph = try Compressor(Array(recipe.steps[part])).run(parent.graph, in: plain).graph
+                candidates.append(CompressionCandidate(try measured(graph), .alone, "\(steps[part].joined(separator: " + ")) alone"))
             }
         }
         var comparison = try measured(result.graph)
@@ -129,6 +130,17 @@ public struct CompressionJob: Sendable {
             }
         }
         return report
+    }
+
+    /// What can be measured by itself: each step, with those behind it that only mend it.
+    package static func parts(of steps: [any CompressionStep]) -> [Range<Int>] {
+        steps.indices.reduce(into: []) { parts, index in
+            if let last = parts.last, type(of: steps[index]).mendsLastStep {
+                parts[parts.count - 1] = last.lowerBound..<index + 1
+            } else {
+                parts.append(index..<index + 1)
+            }
+        }
     }
 
     private func sensitivities(_ parent: any CompressibleModel, _ graph: Graph, _ data: CompressionData, _ context: CompressionContext) throws -> [SensitivityEntry] {

@@ -88,7 +88,7 @@ public struct CompressionReport: Sendable, Codable {
         self.sensitivities = sensitivities
         self.histograms = histograms
         self.compressionSeconds = compressionSeconds
-        combination = Combination(candidates, steps: steps.count)
+        combination = Combination(candidates)
     }
 
     /// The error that refuses the result; nil where it was written.
@@ -104,9 +104,10 @@ public struct CompressionReport: Sendable, Codable {
         public var speedProduct: Double
         public var speedMeasured: Double
 
-        fileprivate init?(_ candidates: [CompressionCandidate], steps: Int) {
+        /// Nil unless parts of the recipe were measured alone: all of them are, or none.
+        fileprivate init?(_ candidates: [CompressionCandidate]) {
             let alone = candidates.filter { $0.kind == .alone }
-            guard alone.count == steps, alone.count > 1, let result = candidates.last(where: { $0.kind == .result }) else { return nil }
+            guard alone.count > 1, let result = candidates.last(where: { $0.kind == .result }) else { return nil }
             sizeProduct = alone.reduce(1) { $0 * $1.sizeFactor }
             sizeMeasured = result.sizeFactor
             speedProduct = alone.reduce(1) { $0 * $1.speedup }

@@ -37,6 +37,14 @@ private struct Interrupted: Error {}
 
     private var files: Set<String> { Set((try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []) }
 
+    @Test func whatOnlyMendsAStepIsMeasuredWithIt() {
+        let (quantize, mend) = (CastWeights(format: .f16), BiasCorrection())
+        #expect(CompressionJob.parts(of: []).isEmpty)
+        #expect(CompressionJob.parts(of: [quantize, quantize]) == [0..<1, 1..<2])
+        #expect(CompressionJob.parts(of: [quantize, mend, quantize, mend, mend]) == [0..<2, 2..<5])
+        #expect(CompressionJob.parts(of: [mend, quantize]) == [0..<1, 1..<2])
+    }
+
     @Test func theResultIsSmallerAndMeasured() throws {
         defer { try? FileManager.default.removeItem(at: folder) }
         var job = try job(["cast format=bf16 include=*ffn*", "cast format=f16 include=*attn*"])

@@ -11,6 +11,7 @@ import SwiftletRuntime
 /// Corrects the biases of layers after a step that changed weights or activations: put it behind the quantisation.
 public struct BiasCorrection: CompressionStep {
     public static let technique = "bias-correction"
+    public static let mendsLastStep = true
 
     public var scope: Scope
     /// Batches of the calibration data that are looked at, from the first on; nil for all. Means need fewer than ranges do.
