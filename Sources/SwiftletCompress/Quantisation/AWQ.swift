@@ -15,14 +15,17 @@ public struct AWQ: CompressionStep {
     public var plan: FormatPlan
     public var fallback: FormatPlan.Fallback
     public var bits: Int?
+    /// Whether that step searches scales for the least error: α that suits the one kind of rounding need not suit the other.
+    public var searches: Bool
     /// How many α between 0 and 1 are tried.
     public var gridSteps: Int
 
-    public init(_ plan: FormatPlan, scope: Scope = .all, fallback: FormatPlan.Fallback = .sameBits, bits: Int? = nil, gridSteps: Int = 20) {
+    public init(_ plan: FormatPlan, scope: Scope = .all, fallback: FormatPlan.Fallback = .sameBits, bits: Int? = nil, searches: Bool = false, gridSteps: Int = 20) {
         self.plan = plan
         self.scope = scope
         self.fallback = fallback
         self.bits = bits
+        self.searches = searches
         self.gridSteps = gridSteps
     }
 
@@ -64,7 +67,7 @@ public struct AWQ: CompressionStep {
         // The rows of a matrix may have been scaled by a site before this one: what is rounded is the matrix as it is now.
         let weights = try site.readers.map { layer in
             let format = try plan.format(of: layer.name, columns: layer.weight.columnCount, isHead: false, layers: blocks, fallback: fallback)
-            return try (elements: (graph[layer.weightID].weight ?? layer.weight).floats(), rounding: RowRounding(format, bits: bits, searches: false))
+            return try (elements: (graph[layer.weightID].weight ?? layer.weight).floats(), rounding: RowRounding(format, bits: bits, searches: searches))
         }
         let means = moment.magnitudes.map { max($0 / Float(moment.rows), 1e-4) }
         var plain = 0.0
@@ -120,11 +123,12 @@ extension AWQ: RecipeTechnique {
         .format("the format the next step stores"),
         .fallback,
         .bits,
+        RecipeParameter("search", .flag, default: .flag(false), "the next step searches scales: slower, and better when it does"),
         RecipeParameter("steps", .integer(1...100), default: .integer(20), "exponents tried between 0 and 1"),
     ]
 
     package init(_ values: RecipeValues) throws {
         let storage = try values.storage()
-        self.init(storage.plan, scope: values.scope, fallback: storage.fallback, bits: storage.bits, gridSteps: try values.integer("steps"))
+        self.init(storage.plan, scope: values.scope, fallback: storage.fallback, bits: storage.bits, searches: try values.flag("search"), gridSteps: try values.integer("steps"))
     }
 }
