@@ -75,9 +75,6 @@ public struct SensitivityScan: Sendable {
 
     public init(divergence: Divergence? = nil) { self.divergence = divergence }
 
-    /// Bytes of the parent's answers that are kept at most.
-    private static let largestAnswer = 4 << 30
-
     /// An entry a candidate, in their order. `data` must ask for the outputs that are compared (`TokenWindows.askingForLogits`); a few short windows
     /// do, since each candidate is run on all of them.
     ///

@@ -123,7 +123,7 @@ extension AWQ: RecipeTechnique {
         .format("the format the next step stores"),
         .fallback,
         .bits,
-        RecipeParameter("search", .flag, default: .flag(false), "the next step searches scales: slower, and better when it does"),
+        RecipeParameter("search", .flag, default: .flag(false), "the next step searches scales, so search them here as well: many times slower"),
         RecipeParameter("steps", .integer(1...100), default: .integer(20), "exponents tried between 0 and 1"),
     ]
 
