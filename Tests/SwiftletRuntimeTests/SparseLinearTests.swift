@@ -84,6 +84,30 @@ struct SparseLinearTests {
             return (try graph.outputs.flatMap { try plan.elements(of: $0, as: Float.self).map(\.bitPattern) }, use)
         }
 
+        /// Changes the table of offsets of each sparse section in the file of packed weights, and seals it again as one who knows how would.
+        func changeTables(_ body: (inout [UInt32]) -> Void) throws {
+            let names = try FileManager.default.contentsOfDirectory(atPath: packed)
+            let url = URL(filePath: packed).appending(path: try #require(names.first))
+            var words = try Data(contentsOf: url).withUnsafeBytes { Array($0.bindMemory(to: UInt64.self)) }
+            let (entries, count) = (16 + (Int(words[6]) + 7) / 8, Int(words[5]))
+            var changed = 0
+            for index in 0..<count {
+                let entry = entries + 11 * index, start = Int(words[entry + 6]) / 8, bytes = Int(words[entry + 7])
+                guard words[entry + 1] >> 16 & 0xffff != 0 else { continue }
+                changed += 1
+                var table = (0..<6).map { UInt32(truncatingIfNeeded: words[start + $0 / 2] >> (32 * UInt64($0 % 2))) }
+                body(&table)
+                for pair in 0..<3 { words[start + pair] = UInt64(table[2 * pair]) | UInt64(table[2 * pair + 1]) << 32 }
+                var sum = words.withUnsafeBytes { ck_checksum($0.baseAddress.map { $0 + 8 * start }, bytes, UInt64(index)) }
+                words[entry + 8] = ck_checksum(&sum, 8, UInt64(bytes))
+            }
+            try #require(changed > 3)
+            let end = entries + 11 * count
+            words[7] = words.withUnsafeBytes { ck_checksum($0.baseAddress.map { $0 + 128 }, (end - 16) * 8, 1) }
+            words[8] = words.withUnsafeBytes { ck_checksum($0.baseAddress, 64, 0) }
+            try words.withUnsafeBytes { Data($0) }.write(to: url)
+        }
+
         var panelBytes: Int {
             get throws {
                 let names = try FileManager.default.contentsOfDirectory(atPath: packed)
@@ -120,6 +144,22 @@ struct SparseLinearTests {
         }
         let back = try bench.run(5, isa: Self.dense, cached: true)
         #expect(!isMapped(back.use) && back.bits == expected)
+    }
+
+    @Test("Tables of offsets that lead astray are refused, whatever their checksums say", .enabled(if: SparseLinearTests.hasSparseKernels)) func hostileTables() throws {
+        let bench = try Bench(), expected = try bench.run(5, isa: Self.sparse).bits
+        func isMapped(_ use: WeightCacheUse) -> Bool { if case .mapped = use { true } else { false } }
+        // Which entry of the table, and what it becomes.
+        let changes: [(Int, (UInt32) -> UInt32)] = [
+            (0, { _ in 0 }), (0, { $0 + 1 }), (1, { _ in 0 }), (1, { _ in .max }), (1, { $0 &+ 1 << 24 }), (2, { _ in 1 << 31 }), (1, { $0 &- 1_000 }),
+        ]
+        for (place, change) in changes {
+            _ = try bench.run(5, isa: Self.sparse, cached: true)
+            #expect(try isMapped(bench.run(5, isa: Self.sparse, cached: true).use))
+            try bench.changeTables { $0[place] = change($0[place]) }
+            let run = try bench.run(5, isa: Self.sparse, cached: true)
+            #expect(!isMapped(run.use) && run.bits == expected, "entry \(place)")
+        }
     }
 
     @Test("What a token reads is counted without the zeros", .enabled(if: SparseLinearTests.hasSparseKernels)) func traffic() throws {

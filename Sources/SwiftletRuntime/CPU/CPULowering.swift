@@ -159,7 +159,7 @@ struct CPULowering {
             for input in node.inputs { readersLeft[root(input), default: 0] -= 1 }
         }
         formStages()
-        for (_, matrix) in packed { owners.append(matrix.owner) }
+        for (_, matrix) in packed { owners += matrix.owners }
         let name = "\(graph.name) nodes \(partition.nodes)"
         return CPUProgram(graph: graph, name: name, pool: pool, slots: slots, steps: steps, checks: checks, owners: owners)
     }

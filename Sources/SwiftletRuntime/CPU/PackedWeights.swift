@@ -8,12 +8,12 @@ import CKernels
 
 /// One packed matrix. Immutable once made.
 ///
-/// `@unchecked Sendable`: the bytes behind `panels` never change, and `owner` keeps them.
+/// `@unchecked Sendable`: the bytes behind `panels` never change, and `owners` keep them.
 struct PackedMatrix: @unchecked Sendable {
     /// All 64-byte aligned.
     let panels: PanelPlaces
-    /// Memory of its own, or the mapped file of a `PanelCache`.
-    let owner: AnyObject
+    /// Memory of its own or the mapped file of a `PanelCache`, and the table that says where sparse panels lie.
+    let owners: [AnyObject]
     let format: ck_panel_format
     /// CK_SPARSE_NONE, or how the panels keep only what is not zero of panels in `format`.
     let sparse: ck_sparse_format
@@ -35,6 +35,8 @@ struct PackedPanels {
     let layout: PackedLayout
     let base: UnsafeRawPointer
     let owner: AnyObject
+    /// Where sparse panels lie: a copy, because what a mapped file holds may change while it is used, and kernels go where this says.
+    private let offsets: PanelOffsets?
 
     var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: layout.byteCount) }
 
@@ -43,11 +45,10 @@ struct PackedPanels {
         (0..<layout.matrixCount).map { index in
             let (bytes, count) = (layout.panelBytes, layout.matrixCount)
             let panels =
-                layout.sparse == CK_SPARSE_NONE
-                ? PanelPlaces(base + index * bytes, panelBytes: bytes, stride: count * bytes)
-                : PanelPlaces(base, panelBytes: bytes, offsets: base.assumingMemoryBound(to: UInt32.self) + index, stride: count)
+                offsets.map { PanelPlaces(base, panelBytes: bytes, offsets: $0.base + index, stride: count) }
+                ?? PanelPlaces(base + index * bytes, panelBytes: bytes, stride: count * bytes)
             return PackedMatrix(
-                panels: panels, owner: owner, format: layout.format, sparse: layout.sparse, panelCount: layout.panelCount, rows: layout.rows,
+                panels: panels, owners: [owner] + (offsets.map { [$0] } ?? []), format: layout.format, sparse: layout.sparse, panelCount: layout.panelCount, rows: layout.rows,
                 columns: layout.columns)
         }
     }
@@ -57,6 +58,7 @@ struct PackedPanels {
         self.layout = layout
         self.base = base
         self.owner = owner
+        offsets = layout.offsets.isEmpty ? nil : PanelOffsets(layout.offsets)
     }
 
     /// File bytes that are mapped and packed at once: the most that is resident twice.
@@ -91,6 +93,19 @@ struct PackedPanels {
         }
         self.init(layout, base: UnsafeRawPointer(memory.base), owner: memory)
     }
+}
+
+/// A table of offsets in memory of its own.
+private final class PanelOffsets {
+    let base: UnsafePointer<UInt32>
+
+    init(_ offsets: [UInt32]) {
+        let memory = UnsafeMutablePointer<UInt32>.allocate(capacity: offsets.count)
+        memory.initialize(from: offsets, count: offsets.count)
+        base = UnsafePointer(memory)
+    }
+
+    deinit { base.deallocate() }
 }
 
 /// The sizes of the panels of one weight, or of two of the same kind.

@@ -32,8 +32,7 @@ extension PackedLayout {
     /// Panels looked at before all are: weights that were never pruned are known by a few.
     private static let sampledPanels = 16
 
-    /// The layout with zeros left out, where that pays: enough of the weights are zero.
-    /// Without a pool the calling thread counts.
+    /// The layout with zeros left out, where that pays: enough of the weights are zero. Without a pool the calling thread counts.
     func leavingOutZeros(of weights: [Weight], isa: UInt32, pool: ThreadPool?) -> PackedLayout {
         guard panelCount > 0, columns > 0 else { return self }
         let sources = weights.compactMap(\.store.bytes.baseAddress)
@@ -97,15 +96,15 @@ extension PackedLayout {
         guard kind & 0xffff == format.rawValue else { return nil }
         let sparse = ck_sparse_format(rawValue: kind >> 16), panels = panelCount * matrixCount
         if sparse == CK_SPARSE_NONE { return bytes.count == byteCount ? self : nil }
-        guard SparseChoice.formats.contains(sparse), panels > 0, bytes.count >= PanelPlaces.lineBytes * tableLines else { return nil }
+        guard SparseChoice.formats.contains(sparse), ck_sparse_dense(sparse) == format, panels > 0, bytes.count >= PanelPlaces.lineBytes * tableLines
+        else { return nil }
         let offsets = (0...panels).map { bytes.loadUnaligned(fromByteOffset: $0 * MemoryLayout<UInt32>.stride, as: UInt32.self) }
         let most = Int64(columns * Int(CK_PANEL_ROWS))
         let lines = [0, most].map { ck_sparse_panel_bytes(sparse, Int64(columns), $0) / PanelPlaces.lineBytes }
-        let layout = self.sparse(sparse, offsets: offsets)
-        guard Int(offsets[0]) == tableLines, zip(offsets, offsets.dropFirst()).allSatisfy({ $0 < $1 && (lines[0]...lines[1]).contains(Int($1 - $0)) }),
-            layout.byteCount == bytes.count
+        guard Int(offsets[0]) == tableLines, zip(offsets, offsets.dropFirst()).allSatisfy({ (lines[0]...lines[1]).contains(Int($1) - Int($0)) })
         else { return nil }
-        return layout
+        let layout = self.sparse(sparse, offsets: offsets)
+        return layout.byteCount == bytes.count ? layout : nil
     }
 }
 
