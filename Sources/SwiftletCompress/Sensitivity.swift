@@ -82,15 +82,7 @@ public struct SensitivityScan: Sendable {
     public func scan(
         _ graph: Graph, candidates: [SensitivityCandidate], data: any CalibrationData, in context: CompressionContext
     ) throws -> [SensitivityEntry] {
-        let parent = try ParentAnswers(graph, divergence: divergence, data: data, in: context)
-        return try candidates.enumerated().map { index, candidate in
-            try Task.checkCancellation()
-            let difference = try parent.difference(to: candidate.change(graph, context), name: candidate.layer)
-            try context.progress(
-                StepProgress(technique: "sensitivity", detail: "\(candidate.layer) \(candidate.label)", done: index + 1, total: candidates.count))
-            return SensitivityEntry(
-                layer: candidate.layer, candidate: candidate.label, divergence: difference.divergence, outputErrorPercent: difference.outputErrorPercent)
-        }
+        try ParentAnswers(graph, divergence: divergence, data: data, in: context).scan(candidates)
     }
 }
 
@@ -127,6 +119,7 @@ package struct ParentAnswers {
         package let outputErrorPercent: Double
     }
 
+    private let graph: Graph
     private let measure: Divergence
     private let data: any CalibrationData
     private let context: CompressionContext
@@ -142,6 +135,7 @@ package struct ParentAnswers {
             throw SwiftletError.invalidGraph(
                 node: graph.name, reason: "has no first output of f32 numbers", remedy: "Use a graph that computes numbers to compare.")
         }
+        self.graph = graph
         self.measure = divergence ?? Divergence(suiting: graph)
         self.data = data
         self.context = context
@@ -159,6 +153,18 @@ package struct ParentAnswers {
         guard answers.contains(where: { !$0[0].isEmpty }) else {
             throw SwiftletError.invalidArgument(
                 name: "data", reason: "they ask for no rows of the output \(graph[output].name)", remedy: "Ask for logits of the windows (askingForLogits).")
+        }
+    }
+
+    /// An entry a candidate, in their order.
+    package func scan(_ candidates: [SensitivityCandidate]) throws -> [SensitivityEntry] {
+        try candidates.enumerated().map { index, candidate in
+            try Task.checkCancellation()
+            let difference = try difference(to: candidate.change(graph, context), name: candidate.layer)
+            try context.progress(
+                StepProgress(technique: "sensitivity", detail: "\(candidate.layer) \(candidate.label)", done: index + 1, total: candidates.count))
+            return SensitivityEntry(
+                layer: candidate.layer, candidate: candidate.label, divergence: difference.divergence, outputErrorPercent: difference.outputErrorPercent)
         }
     }
 

@@ -8,7 +8,7 @@ enum Vectors {
 
     static func tensor(_ name: String) throws -> Tensor { try NPYFile.read(path: folder.appending(path: "\(name).npy").path) }
 
-    static func signal() throws -> [Float] { try tensor("signal").floats() }
+    static func signal() throws -> [Float] { try tensor("signal").elements() }
 
     /// The sizes in the names of the files that start so.
     static func sizes(_ prefix: String) throws -> [Int] {

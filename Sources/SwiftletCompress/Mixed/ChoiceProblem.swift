@@ -94,10 +94,6 @@ package struct ChoiceProblem {
         func priced(_ price: Double) -> ChoiceProblem {
             ChoiceProblem(zip(layers, times).map { layer, times in zip(layer, times).map { Alternative(cost: $0.cost, loss: $0.loss + price * Double($1)) } })
         }
-        func own(_ solution: Solution, bound: Double) -> Solution {
-            let own = self.solution(solution.choices, bound: nil)
-            return Solution(choices: own.choices, cost: own.cost, loss: own.loss, bound: min(own.loss, bound))
-        }
         guard let free = solve(budget: budget) else { return nil }
         if total(free) <= time { return free }
         let least = times.flatMap { $0 }.filter { $0 > 0 }.min() ?? 1
@@ -111,13 +107,14 @@ package struct ChoiceProblem {
             bound = max(bound, solution.bound - price * Double(time))
             if total(solution) <= time {
                 high = price
-                if best == nil || self.solution(solution.choices, bound: nil).loss < best?.loss ?? 0 { best = own(solution, bound: bound) }
+                let own = self.solution(solution.choices, bound: nil)  // without the price
+                if own.loss < best?.loss ?? .infinity { best = own }
             } else {
                 low = price
             }
         }
-        if best == nil, let dear = priced(high).solve(budget: budget), total(dear) <= time { best = own(dear, bound: bound) }
-        return best.map { own($0, bound: bound) }
+        if best == nil, let dear = priced(high).solve(budget: budget), total(dear) <= time { best = dear }
+        return best.map { self.solution($0.choices, bound: bound) }
     }
 
     private func solution(_ choices: [Int], bound: Double?) -> Solution {

@@ -177,9 +177,7 @@ package struct CutProblem {
     // MARK: Prices
 
     /// Prices from one at which nothing is bought to one at which everything is that gains anything, from cheap to dear.
-    private static func prices(_ scale: Double) -> [Double] { (0..<60).map { scale * Double(sign: .plus, exponent: -30, significand: 1) * pow2(Double($0) / 2) } }
-
-    private static func pow2(_ exponent: Double) -> Double { 2.0.raised(to: exponent) }
+    private static func prices(_ scale: Double) -> [Double] { (0..<60).map { scale * 0x1p-30 * 2.0.raised(to: Double($0) / 2) } }
 
     private var allLoss: Double { max(1e-30, layers.reduce(0) { $0 + $1.weightLoss } + values.reduce(0) { $0 + $1.loss }) }
     private var byteScale: Double { allLoss / Double(max(1, layers.map(\.floatBytes).filter { $0 > 0 }.min() ?? 1)) }

@@ -37,8 +37,8 @@ struct MixedMatrices {
                 }
             }
         }
-        let samples = data.forComparison(limit: windowLimit)
-        let entries = try SensitivityScan(divergence: measure).scan(graph, candidates: candidates, data: samples, in: context)
+        let answers = try ParentAnswers(graph, divergence: measure, data: data.forComparison(limit: windowLimit), in: context)
+        let entries = try answers.scan(candidates)
         var next = entries.makeIterator()
         let losses = options.map { $0.map { _ in max(0, next.next()?.divergence ?? 0) } }
         var timing = LayerTiming(isa: context.instructionSet, pool: pool)
@@ -59,7 +59,6 @@ struct MixedMatrices {
             let format = options[index][solution.choices[index]]
             try replacement.replace(target.layer) { try target.layer.weight.stored(as: format, name: target.layer.name, pool: pool) }
         }
-        let answers = try ParentAnswers(graph, divergence: measure, data: samples, in: context)
         let measured = try answers.difference(to: replacement.graph, name: Self.technique).divergence
         var result = try replacement.result(notes: [
             "chosen: \(what), summed loss \(solution.loss), measured together \(measured); no choice of these formats within the budget has a lower sum than \(solution.bound)"
@@ -76,9 +75,6 @@ struct MixedMatrices {
         func problem(_ costs: [[Int]]) -> ChoiceProblem {
             ChoiceProblem(zip(costs, losses).map { zip($0, $1).map { ChoiceProblem.Alternative(cost: $0, loss: $1) } })
         }
-        func missed(_ what: String, _ least: String, _ remedy: String) -> SwiftletError {
-            .invalidArgument(name: "budget", reason: "\(what) cannot be met: \(least)", remedy: remedy)
-        }
         let bySize = problem(sizes)
         let (least, most) = (bySize.leastCost, sizes.reduce(0) { $0 + ($1.max() ?? 0) })
         // A front of the sizes there are, for the report: steps of the budget from the least to the most.
@@ -87,31 +83,31 @@ struct MixedMatrices {
         if let loss = budget.loss {
             guard let solution = bySize.solve(loss: loss) else {
                 let best = bySize.solve(budget: most)?.loss ?? 0
-                throw missed("a loss of \(loss)", "the best choice of formats loses \(best)", "Raise the budget by \(best - loss), or allow larger formats.")
+                throw MixedPrecision.Budget.missed("a loss of \(loss)", "the best choice of formats loses \(best)", "Raise the budget by \(best - loss), or allow larger formats.")
             }
             return (solution, points, "\(fixed + solution.cost) bytes for a loss of \(loss)")
         }
         let bytes = [budget.bytes.map { $0 - fixed }, budget.bits.map { Int($0 / 8 * Double(elements)) }].compactMap { $0 }.min()
         if let bytes, bytes < least {
-            throw missed("\(bytes) bytes", "the smallest choice of formats takes \(least)", "Raise the budget by \(least - bytes) bytes, or allow smaller formats.")
+            throw MixedPrecision.Budget.missed("\(bytes) bytes", "the smallest choice of formats takes \(least)", "Raise the budget by \(least - bytes) bytes, or allow smaller formats.")
         }
         guard let milliseconds = budget.milliseconds else {
             let limit = bytes ?? most
-            guard let solution = bySize.solve(budget: limit) else { throw missed("\(limit) bytes", "it is too little", "Raise the budget.") }
+            guard let solution = bySize.solve(budget: limit) else { throw MixedPrecision.Budget.missed("\(limit) bytes", "it is too little", "Raise the budget.") }
             return (solution, points, "\(solution.cost) of \(limit) bytes")
         }
         let time = Int(milliseconds * 1e6)
         let byTime = problem(times)
         guard byTime.leastCost <= time else {
-            throw missed("\(time) ns", "the fastest choice of formats takes \(byTime.leastCost)", "Raise the budget by \(byTime.leastCost - time) ns, or allow faster formats.")
+            throw MixedPrecision.Budget.missed("\(time) ns", "the fastest choice of formats takes \(byTime.leastCost)", "Raise the budget by \(byTime.leastCost - time) ns, or allow faster formats.")
         }
         if let bytes {
             guard let solution = bySize.solve(budget: bytes, times: times, time: time) else {
-                throw missed("\(bytes) bytes and \(time) ns together", "no choice of formats was found that keeps to both", "Raise one of them.")
+                throw MixedPrecision.Budget.missed("\(bytes) bytes and \(time) ns together", "no choice of formats was found that keeps to both", "Raise one of them.")
             }
             return (solution, points, "\(solution.cost) of \(bytes) bytes within \(time) ns")
         }
-        guard let solution = byTime.solve(budget: time) else { throw missed("\(time) ns", "it is too little", "Raise the budget.") }
+        guard let solution = byTime.solve(budget: time) else { throw MixedPrecision.Budget.missed("\(time) ns", "it is too little", "Raise the budget.") }
         return (solution, points, "\(solution.cost) of \(time) ns")
     }
 

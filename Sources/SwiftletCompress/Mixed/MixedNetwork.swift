@@ -29,36 +29,36 @@ struct MixedNetwork {
         let nodes = quantisation.layers.keys.sorted()
         let readers = Dictionary(grouping: nodes) { quantisation.layers[$0].map(\.input) }
         let values = quantisation.values
-        var entries: [SensitivityEntry] = []
-        func loss(weightOf node: Int?, value: ValueID?, name: String, correcting scope: [String]) throws -> Double {
-            try Task.checkCancellation()
-            var graph = try quantisation.graph(roundingWeightOf: node, value: value)
-            if let means, !scope.isEmpty { graph = try means.corrected(graph, scope: Scope(names: scope)).graph }
-            let difference = try answers.difference(to: graph, name: name)
-            entries.append(
-                SensitivityEntry(
-                    layer: name, candidate: node == nil ? "activation" : "weight", divergence: difference.divergence,
-                    outputErrorPercent: difference.outputErrorPercent))
-            try context.progress(StepProgress(technique: "sensitivity", detail: name, done: entries.count, total: nodes.count + values.count))
-            return max(0, difference.divergence)
+        func candidate(weightOf node: Int?, value: ValueID?, name: String, correcting scope: [String]) -> SensitivityCandidate {
+            SensitivityCandidate(layer: name, label: node == nil ? "activation" : "weight") { _, _ in
+                let graph = try quantisation.graph(roundingWeightOf: node, value: value)
+                guard let means, !scope.isEmpty else { return graph }
+                return try means.corrected(graph, scope: Scope(names: scope)).graph
+            }
         }
+        let entries = try answers.scan(
+            nodes.map { node in
+                let name = quantisation.layers[node]?.name ?? ""
+                return candidate(weightOf: node, value: nil, name: name, correcting: [name])
+            }
+                + values.map { value in
+                    candidate(weightOf: nil, value: value, name: whole[value].name, correcting: (readers[value] ?? []).compactMap { quantisation.layers[$0]?.name })
+                })
+        let losses = entries.map { max(0, $0.divergence) }
         let timing = try budget.milliseconds == nil ? nil : NetworkTiming(quantisation, data: samples, in: context)
-        var layers = try nodes.map { node in
+        var layers = zip(nodes, losses).map { node, loss in
             let layer = quantisation.layers[node]
-            let name = layer?.name ?? ""
             return CutProblem.Layer(
-                weightLoss: try loss(weightOf: node, value: nil, name: name, correcting: [name]), floatBytes: layer.map { 3 * $0.weight.shape.elementCount - 4 * $0.weight.shape[0] } ?? 0,
+                weightLoss: loss, floatBytes: layer.map { 3 * $0.weight.shape.elementCount - 4 * $0.weight.shape[0] } ?? 0,
                 floatTime: timing?.floatTimes[node] ?? 0, allowsFloat: precisions.contains(.float), allowsRoundedWeight: precisions.contains(.int8Weights))
         }
         let places = Dictionary(uniqueKeysWithValues: nodes.enumerated().map { ($1, $0) })
         let makers = quantisation.makers
-        let shared = try values.map { value in
-            let reading = readers[value] ?? []
-            let touching = Set(reading + (makers[value].map { [$0] } ?? [])).compactMap { places[$0] }.sorted()
-            let cost = try loss(weightOf: nil, value: value, name: whole[value].name, correcting: reading.compactMap { quantisation.layers[$0]?.name })
-            return CutProblem.Value(layers: touching, loss: cost, borderTime: timing?.borderTimes[value] ?? 0)
+        let shared = zip(values, losses.dropFirst(nodes.count)).map { value, loss in
+            let touching = Set((readers[value] ?? []) + (makers[value].map { [$0] } ?? [])).compactMap { places[$0] }.sorted()
+            return CutProblem.Value(layers: touching, loss: loss, borderTime: timing?.borderTimes[value] ?? 0)
         }
-        let results = makers.reduce(into: [Int: ValueID]()) { $0[$1.value] = $1.key }
+        let results = quantisation.results
         for (place, node) in nodes.enumerated() {
             layers[place].maker = quantisation.layers[node].flatMap { makers[$0.input] }.flatMap { places[$0] }
             let users = results[node].map { result in whole.nodes.indices.filter { whole.nodes[$0].inputs.contains(result) } } ?? []
@@ -66,19 +66,17 @@ struct MixedNetwork {
             if users.allSatisfy({ places[$0] != nil }) { layers[place].readers = users.compactMap { places[$0] } }
         }
         let integers = try quantisation.graph()
-        var problem = CutProblem(layers: layers, values: shared)
-        var solution = try solve(problem, integers.graph.weightBytes, quantisation, timing)
-        var chosen = Dictionary(uniqueKeysWithValues: zip(nodes, solution.outcome.precisions))
-        var tried = solution.tried
-        while true {
-            let useless = quantisation.betweenIntegers(chosen)
-            guard !useless.isEmpty else { break }
-            for node in useless { places[node].map { layers[$0].allowsFloat = false } }
+        var tried: [CutProblem.Outcome] = []
+        var (problem, solution, chosen): (CutProblem, CutProblem.Solution, [Int: LayerPrecision])
+        var useless: Set<Int>
+        repeat {
             problem = CutProblem(layers: layers, values: shared)
             solution = try solve(problem, integers.graph.weightBytes, quantisation, timing)
             chosen = Dictionary(uniqueKeysWithValues: zip(nodes, solution.outcome.precisions))
             tried += solution.tried
-        }
+            useless = quantisation.betweenIntegers(chosen)
+            for node in useless { places[node].map { layers[$0].allowsFloat = false } }
+        } while !useless.isEmpty
         var (graph, reports) = try quantisation.graph(chosen)
         // Few samples tell layers apart; what is written is corrected on all of them.
         let finalMeans = try correctsBiases ? ChannelMeans(whole, of: whole, data: data, in: context) : nil
@@ -116,13 +114,10 @@ struct MixedNetwork {
         _ problem: CutProblem, _ integerBytes: Int, _ quantisation: StaticQuantisation, _ timing: NetworkTiming?
     ) throws -> CutProblem.Solution {
         let elements = quantisation.layers.values.reduce(0) { $0 + $1.weight.shape.elementCount }
-        func missed(_ what: String, _ least: String, _ remedy: String) -> SwiftletError {
-            .invalidArgument(name: "budget", reason: "\(what) cannot be met: \(least)", remedy: remedy)
-        }
         if let loss = budget.loss {
             guard let solution = problem.fewestBytes(loss: loss) else {
                 let least = problem.leastLoss
-                throw missed(
+                throw MixedPrecision.Budget.missed(
                     "a loss of \(loss)", String(format: "the least that these precisions can be expected to lose is %.3g", least),
                     String(format: "Raise the budget by %.3g, or allow f32.", least - loss))
             }
@@ -135,12 +130,12 @@ struct MixedNetwork {
         }
         let time = timing.flatMap { timing in budget.milliseconds.map { $0 * 1e6 - timing.integerRun } }
         if let bytes, bytes < 0 {
-            throw missed(
+            throw MixedPrecision.Budget.missed(
                 "\(integerBytes + bytes) bytes", "with every layer in int8 the weights take \(integerBytes)", "Raise the budget by \(-bytes) bytes, or prune first.")
         }
         guard let solution = problem.leastLoss(bytes: bytes, time: time) else {
             let (least, allowed) = ((timing?.integerRun ?? 0) / 1e6, budget.milliseconds ?? 0)
-            throw missed(
+            throw MixedPrecision.Budget.missed(
                 "\(allowed) ms", String(format: "with every layer in int8 a run takes %.3f ms", least), String(format: "Raise the budget by %.3f ms, or prune first.", least - allowed))
         }
         return solution

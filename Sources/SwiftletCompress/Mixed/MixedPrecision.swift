@@ -31,6 +31,11 @@ public struct MixedPrecision: CompressionStep {
         public static func bits(_ bits: Double) -> Budget { Budget(bits: bits) }
         public static func milliseconds(_ milliseconds: Double) -> Budget { Budget(milliseconds: milliseconds) }
         public static func loss(_ loss: Double) -> Budget { Budget(loss: loss) }
+
+        /// What is thrown when a limit cannot be kept: `least` says how near the best choice comes.
+        static func missed(_ limit: String, _ least: String, _ remedy: String) -> SwiftletError {
+            .invalidArgument(name: "budget", reason: "\(limit) cannot be met: \(least)", remedy: remedy)
+        }
     }
 
     /// What is chosen among.

@@ -35,8 +35,8 @@ package struct ChannelMeans {
             guard let wanted = wanted[layer.output], var seen = try Self.means(result, [layer.output], data, context)[layer.output], wanted.count == seen.count
             else { continue }
             if scales, let scale = result.weightScale(ofNode: layer.node) {
-                let isShared = result[scale].weight?.shape.elementCount == 1
-                let gains = try result.stretchWeight(ofNode: layer.node, by: gains(of: layer.output, in: result, wanted: wanted, seen: seen, areShared: isShared))
+                let isShared = scale.weight.shape.elementCount == 1
+                let gains = try result.stretch(scale, ofNode: layer.node, by: gains(of: layer.output, in: result, wanted: wanted, seen: seen, areShared: isShared))
                 // The bias is no part of what was stretched.
                 for (channel, bias) in try result.biases(ofNode: layer.node, count: seen.count).enumerated() {
                     seen[channel] = Double(gains[channel]) * (seen[channel] - Double(bias)) + Double(bias)
@@ -178,25 +178,25 @@ extension Graph {
         }
     }
 
-    /// The constant that scales the integers of a node's weight: one number, or one a channel; nil where the weight is no such.
-    fileprivate func weightScale(ofNode index: Int) -> ValueID? {
+    /// The constant that scales the integers of a weight, one number or one a channel, and the node that multiplies them.
+    fileprivate typealias WeightScale = (name: String, weight: Weight, dequantize: Int)
+
+    /// The scale of a node's weight; nil where the weight has none.
+    fileprivate func weightScale(ofNode index: Int) -> WeightScale? {
         guard let producer = producers()[nodes[index].inputs[1]], case .tensor(.dequantize) = nodes[producer].op else { return nil }
-        let scale = nodes[producer].inputs[1]
-        return self[scale].weight?.format == .dense(.f32) ? scale : nil
+        let scale = self[nodes[producer].inputs[1]]
+        return scale.weight.flatMap { $0.format == .dense(.f32) ? (scale.name, $0, producer) : nil }
     }
 
     /// Multiplies the scales of a node's weight; returns the factors as they came out, one a channel.
-    fileprivate mutating func stretchWeight(ofNode index: Int, by gains: [Float]) throws -> [Float] {
-        guard let scale = weightScale(ofNode: index), let producer = producers()[nodes[index].inputs[1]], let weight = self[scale].weight else {
-            return [Float](repeating: 1, count: gains.count)
-        }
-        let old = try weight.floats()
+    fileprivate mutating func stretch(_ scale: WeightScale, ofNode index: Int, by gains: [Float]) throws -> [Float] {
+        let old = try scale.weight.floats()
         // A linear layer runs on blocks whose scales are f16.
         var inHalves = false
         if case .linear = nodes[index].op { inHalves = true }
         let new = zip(old, gains).map { inHalves ? ($0 * $1).roundedToHalf(.toNearestOrEven) : $0 * $1 }
-        let stretched = try Weight(name: self[scale].name, shape: weight.shape, floats: new)
-        nodes[producer].inputs[1] = add(Value(name: self[scale].name, type: stretched.type, origin: .weight(stretched)))
+        let stretched = try Weight(name: scale.name, shape: scale.weight.shape, floats: new)
+        nodes[scale.dequantize].inputs[1] = add(Value(name: scale.name, type: stretched.type, origin: .weight(stretched)))
         let factors = zip(new, old).map { $1 > 0 ? $0 / $1 : 1 }
         return factors.count == gains.count ? factors : [Float](repeating: factors.first ?? 1, count: gains.count)
     }

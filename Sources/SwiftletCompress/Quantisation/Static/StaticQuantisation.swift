@@ -18,6 +18,8 @@ package struct StaticQuantisation {
     package let graph: Graph
     /// Layers that integers can compute, by the index of their node.
     package let layers: [Int: Layer]
+    /// What is rounded when every layer is in 8 bits.
+    private let sites: QuantizationSites
     private let levels: [ValueID: QuantizedLevels]
     private let isPerChannel: Bool
 
@@ -32,22 +34,30 @@ package struct StaticQuantisation {
                 name: "scope", reason: "no convolution or linear layer with a constant f32 weight has a name that matches", remedy: "Widen the scope.")
         }
         isPerChannel = step.isPerChannel
-        let sites = QuantizationSites(graph, integers: layers, floats: [:])
+        sites = QuantizationSites(graph, integers: layers, floats: [:])
         let ranges = try ActivationRanges.collect(
             graph, values: sites.values, method: step.range, type: step.activations, data: data, in: context, technique: technique)
         levels = ranges.mapValues { QuantizedLevels($0, step.activations) }
     }
 
     /// Values that are rounded when every layer is in 8 bits, in the order they are computed.
-    package var values: [ValueID] { QuantizationSites(graph, integers: layers, floats: [:]).values }
+    package var values: [ValueID] { sites.values }
 
     /// The layer that computes a value which is rounded behind it, by the index of its node.
-    package var makers: [ValueID: Int] { QuantizationSites(graph, integers: layers, floats: [:]).makers }
+    package var makers: [ValueID: Int] { sites.makers }
+
+    /// The value that is rounded behind a layer, by the index of its node.
+    package var results: [Int: ValueID] { makers.reduce(into: [:]) { $0[$1.value] = $1.key } }
+
+    /// What is rounded with `precisions` by the index of a layer's node, `int8` for those it does not name.
+    private func sites(_ precisions: [Int: LayerPrecision]) -> QuantizationSites {
+        let floats = layers.filter { (precisions[$0.key] ?? .int8) != .int8 }
+        return QuantizationSites(graph, integers: layers.filter { floats[$0.key] == nil }, floats: floats)
+    }
 
     /// The network with `precisions` by the index of a layer's node, `int8` for those it does not name; and what became of the weights.
     package func graph(_ precisions: [Int: LayerPrecision] = [:]) throws -> (graph: Graph, reports: [TensorReport]) {
-        let sites = QuantizationSites(
-            graph, integers: layers.filter { (precisions[$0.key] ?? .int8) == .int8 }, floats: layers.filter { (precisions[$0.key] ?? .int8) != .int8 })
+        let sites = sites(precisions)
         // A value that only moves another one's elements has its levels.
         var levels: [ValueID: QuantizedLevels] = [:]
         for value in sites.values { levels[value] = self.levels[sites.owner(of: value)] }
@@ -60,13 +70,11 @@ package struct StaticQuantisation {
     /// Layers in floats whose input only exists as levels and whose result only integers read, by the index of their node. With such
     /// layers a network diverged twelve times as much in onnxruntime 1.32 with its optimisations as without, as if it rounded their weights itself.
     package func betweenIntegers(_ precisions: [Int: LayerPrecision]) -> Set<Int> {
-        let floats = layers.filter { (precisions[$0.key] ?? .int8) != .int8 }
-        let sites = QuantizationSites(graph, integers: layers.filter { floats[$0.key] == nil }, floats: floats)
+        let (sites, results) = (sites(precisions), results)
         let readers = Dictionary(grouping: graph.nodes.indices.flatMap { index in graph.nodes[index].inputs.map { ($0, index) } }) { $0.0 }.mapValues { $0.map(\.1) }
-        let places = makers.reduce(into: [Int: ValueID]()) { $0[$1.value] = $1.key }
         return Set(
-            floats.keys.filter { node in
-                guard precisions[node] == .float, let layer = floats[node], sites.flow.contains(layer.input), let result = places[node], let users = readers[result]
+            layers.keys.filter { node in
+                guard precisions[node] == .float, let layer = layers[node], sites.flow.contains(layer.input), let result = results[node], let users = readers[result]
                 else { return false }
                 return users.allSatisfy(sites.nodes.contains)
             })
