@@ -1,9 +1,10 @@
 """Compares ONNX networks: the largest difference from onnxruntime, and latency beside onnxruntime, OpenVINO in f32 and LiteRT, in alternating rounds.
 
-    python networks.py --swiftlet PROGRAM [--threads 1 2] [--rounds 3] [--json FILE] MODEL name=1,3,224,224 [MODEL name=...]
+    python networks.py --swiftlet PROGRAM [--threads 1 2] [--rounds 3] [--precision bf16] [--json FILE] MODEL name=1,3,224,224 [MODEL name=...]
 
 Each round runs every engine on the same file with the same numbers of threads; a figure is the median over rounds of medians over runs. LiteRT has a
-format of its own: it takes part where MODEL.tflite lies beside MODEL.onnx (litert.py writes it).
+format of its own: it takes part where MODEL.tflite lies beside MODEL.onnx (litert.py writes it). With --precision bf16 Swiftlet and OpenVINO, the one
+peer that can, compute in bf16 (OpenVINO's own choice where the machine multiplies it), and the error is that of bf16.
 """
 
 import argparse
@@ -47,11 +48,11 @@ def onnxruntime_runner(path, feed, threads):
     return lambda: session.run(None, feed)
 
 
-def openvino_runner(path, feed, threads):
+def openvino_runner(path, feed, threads, precision="f32"):
     model = openvino.Core().read_model(str(path))
     model.reshape({name: value.shape for name, value in feed.items()})
     compiled = openvino.Core().compile_model(
-        model, "CPU", {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
+        model, "CPU", {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"})
     request = compiled.create_infer_request()
     return lambda: request.infer(feed)
 
@@ -67,17 +68,17 @@ def litert_runner(path, feed, threads):
     return interpreter.invoke
 
 
-def swiftlet_ms(program, path, files, threads, runs):
-    command = [program, "run", str(path), "--threads", str(threads), "--repeat", str(runs), "--json"]
+def swiftlet_ms(program, path, files, threads, runs, precision):
+    command = [program, "run", str(path), "--precision", precision, "--threads", str(threads), "--repeat", str(runs), "--json"]
     for name, file in files.items():
         command += ["--input", f"{name}={file}"]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["median_milliseconds"]
 
 
-def difference(program, path, feed, files, folder):
+def difference(program, path, feed, files, folder, precision):
     """The largest error of any output relative to the largest value of that output."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    command = [program, "run", str(path), "--output", str(folder)]
+    command = [program, "run", str(path), "--precision", precision, "--output", str(folder)]
     for name, file in files.items():
         command += ["--input", f"{name}={file}"]
     subprocess.run(command, check=True, capture_output=True)
@@ -95,6 +96,7 @@ def main():
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.5, help="measured in each engine in each round")
+    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("models", nargs="+", help="MODEL name=1,3,224,224 ...")
     arguments = parser.parse_args()
@@ -107,7 +109,13 @@ def main():
             current = (pathlib.Path(word), {})
             networks.append(current)
 
-    engines = {"onnxruntime": onnxruntime_runner} | ({"openvino": openvino_runner} if openvino else {})
+    precision, engines = arguments.precision, {}
+    if precision == "f32":
+        engines["onnxruntime"] = onnxruntime_runner
+    if openvino:
+        engines["openvino"] = lambda *call: openvino_runner(*call, precision=precision)
+    if not engines:
+        parser.error("--precision bf16 needs OpenVINO, the only peer here that computes in it")
     results = []
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
@@ -117,19 +125,19 @@ def main():
             files = {name: folder / f"{index}.npy" for index, name in enumerate(feed)}
             for name, value in feed.items():
                 np.save(files[name], value)
-            error = difference(arguments.swiftlet, path, feed, files, folder / "out")
+            error = difference(arguments.swiftlet, path, feed, files, folder / "out", precision)
             for threads in arguments.threads:
-                own = engines | ({"litert": litert_runner} if LiteRT and path.with_suffix(".tflite").exists() else {})
+                own = engines | ({"litert": litert_runner} if LiteRT and precision == "f32" and path.with_suffix(".tflite").exists() else {})
                 runners = {name: make(path, feed, threads) for name, make in own.items()}
                 times = {name: [] for name in ["swiftlet", *runners]}
                 for _ in range(arguments.rounds):
                     for name, run in runners.items():
                         times[name].append(median_ms(run, arguments.seconds))
                     runs = max(5, int(1000 * arguments.seconds / min(times[name][-1] for name in runners)))
-                    times["swiftlet"].append(swiftlet_ms(arguments.swiftlet, path, files, threads, runs))
+                    times["swiftlet"].append(swiftlet_ms(arguments.swiftlet, path, files, threads, runs, precision))
                 medians = {name: statistics.median(values) for name, values in times.items()}
                 ratio = medians["swiftlet"] / min(medians[name] for name in runners)
-                results.append({"model": path.name, "shapes": shapes, "threads": threads, "error": error, "milliseconds": medians, "ratio": ratio})
+                results.append({"model": path.name, "shapes": shapes, "threads": threads, "precision": precision, "error": error, "milliseconds": medians, "ratio": ratio})
                 print(f"{path.name:34} {threads} threads  " + "  ".join(f"{name} {value:7.2f} ms" for name, value in medians.items())
                       + f"  {ratio:.2f} x the best peer, error {error:.1e}", flush=True)
     if arguments.json:

@@ -86,9 +86,9 @@ static void advance(chain *chain, int64_t i, int64_t until) {
         args.shape.pad_top = s->pad_top - out->done * s->stride_height;
     }
     args.output = out->rows + (out->done - out->first) * row_elements(s);
-    if (out->capacity == 0) args.output = step->args.output + out->done * s->output_width * args.output_pixel_stride;
+    if (out->capacity == 0) args.output = (float *)step->args.output + out->done * s->output_width * args.output_pixel_stride;
     else args.output_pixel_stride = s->output_channels;
-    if (args.epilogue.residual) args.epilogue.residual += out->done * s->output_width * args.epilogue.residual_pixel_stride;
+    if (args.epilogue.residual) args.epilogue.residual = (const float *)args.epilogue.residual + out->done * s->output_width * args.epilogue.residual_pixel_stride;
     args.shape.output_height = until - out->done;
     args.first_pixel = args.first_panel = 0;
     args.pixel_count = (until - out->done) * s->output_width;

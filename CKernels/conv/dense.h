@@ -7,7 +7,12 @@
 // gathered into a small buffer at its borders or where the channels are a slice. Weights are walked in blocks that stay in the second-level cache while all pixels of the call pass.
 //
 // The last vector may be a half one (lanes = 16): 8 channels cost half of 16.
-// Included inside an instruction set's target region, after conv/epilogue.h; the includer sets
+// Included inside an instruction set's target region, after conv/epilogue.h. The header of numbers gives
+//     dense_group    neighbours of an input that a step multiplies: 2 of bf16, whose weights lie [pair][16][2]
+//     dense_weights, dense_load(p)                   the weights of `lanes` channels for a step
+//     dense_multiply(sums, x, w, whole)              sums plus the products of the inputs at x, which are one less where not whole
+//     dense_half_weights, dense_load_half, dense_multiply_half    ... of half as many channels
+// and the includer sets
 //     dense_pixels   the largest tile: 14 with 32 registers of 16 lanes
 //     dense_vectors  vectors of a full tile
 //     dense_halves   1 where a half vector pays
@@ -20,9 +25,7 @@ enum {
     dense_block_bytes = 384 << 10,     // weights that stay in the second-level cache
 };
 
-typedef float vhalf __attribute__((vector_size(lanes * 2)));
-
-static const float dense_zeros[dense_zero_count];
+static const conv_number dense_zeros[dense_zero_count];
 
 // What a call's tiles have in common.
 typedef struct dense_plan {
@@ -39,7 +42,7 @@ typedef struct dense_tile {
     int64_t first, count;                 // output pixels
     bool inside;                          // every window is inside the input or gathered: `inputs` holds the address of the first tap
     int64_t row_step;                     // from a run to the one below, where inside
-    const float *inputs[dense_pixels];
+    const conv_number *inputs[dense_pixels];
     int64_t y[dense_pixels], x[dense_pixels];  // input position of the first tap
 } dense_tile;
 
@@ -50,19 +53,19 @@ CK_INLINE void dense_store(const ck_conv_args *args, const dense_tile *tile, vf 
         const vf low = v_set(identity ? -__builtin_inff() : clip ? e->alpha : 0), high = v_set(clip ? e->beta : __builtin_inff());
 #pragma clang loop unroll(full)
         for (int m = 0; m < count; m++) {
-            float *output = args->output + (tile->first + m) * args->output_pixel_stride + channel;
-            const float *residual = conv_residual(e, tile->first + m, channel);
+            conv_number *output = conv_output(args, tile->first + m, channel);
+            const conv_number *residual = conv_residual(e, tile->first + m, channel);
 #pragma clang loop unroll(full)
             for (int v = 0; v < vectors; v++) {
                 const int64_t n = v < vectors - 1 ? lanes : last;
                 vf y = sums[m][v];
                 if (residual) {
-                    const vf added = conv_load(residual + v * lanes, n);
+                    const vf added = conv_read(residual + v * lanes, n);
                     y = e->residual_first ? v_min(high, v_max(low, y + added)) : v_min(high, v_max(low, y)) + added;
                 } else {
                     y = v_min(high, v_max(low, y));
                 }
-                conv_store(output + v * lanes, y, n);
+                conv_write(output + v * lanes, y, n);
             }
         }
     } else {
@@ -76,8 +79,34 @@ CK_INLINE void dense_store(const ck_conv_args *args, const dense_tile *tile, vf 
     }
 }
 
+// Products of a run with what a last group lacks.
+CK_INLINE int64_t dense_padded(int64_t run) { return (run + dense_group - 1) / dense_group * dense_group; }
+
+// Product i of a run, of all pixels and channels of a tile, and those of its group.
+CK_INLINE void dense_step(
+    const conv_number *const weights[dense_panels], const conv_number *const *inputs, int64_t offset, int64_t i, vf sums[dense_pixels][dense_vectors],
+    vhalf half_sums[dense_pixels], const int count, const int vectors, const bool half, const bool whole_group
+) {
+    const int whole = half ? vectors - 1 : vectors;
+    dense_weights w[dense_vectors];
+    dense_half_weights half_w;
+#pragma clang loop unroll(full)
+    for (int v = 0; v < vectors; v++) {
+        const conv_number *from = weights[v / dense_panel_vectors] + i * CK_CONV_PANEL + v % dense_panel_vectors * lanes * dense_group;
+        if (v < whole) w[v] = dense_load(from);
+        else half_w = dense_load_half(from);
+    }
+#pragma clang loop unroll(full)
+    for (int m = 0; m < count; m++) {
+        const conv_number *input = inputs[m] + offset + i;
+#pragma clang loop unroll(full)
+        for (int v = 0; v < whole; v++) sums[m][v] = dense_multiply(sums[m][v], input, w[v], whole_group);
+        if (half) half_sums[m] = dense_multiply_half(half_sums[m], input, half_w, whole_group);
+    }
+}
+
 CK_INLINE void dense_kernel(
-    const ck_conv_args *args, const dense_plan *plan, const dense_tile *tile, const float *panel, int64_t channel, const int count, const int vectors,
+    const ck_conv_args *args, const dense_plan *plan, const dense_tile *tile, const conv_number *panel, int64_t channel, const int count, const int vectors,
     const bool half
 ) {
     const int whole = half ? vectors - 1 : vectors;
@@ -95,7 +124,7 @@ CK_INLINE void dense_kernel(
         }
     }
     // Weights of vector v are at panel v / dense_panel_vectors.
-    const float *weights[dense_panels];
+    const conv_number *weights[dense_panels];
 #pragma clang loop unroll(full)
     for (int p = 0; p < dense_panels; p++) weights[p] = panel + p * plan->panel_stride;
     const int64_t chunk = tile->inside ? plan->run : dense_zero_count;
@@ -103,38 +132,24 @@ CK_INLINE void dense_kernel(
         for (int64_t tx = 0; tx < plan->taps_wide; tx++) {
             for (int64_t start = 0; start < plan->run; start += chunk) {
                 const int64_t steps = plan->run - start < chunk ? plan->run - start : chunk;
-                const float *border[dense_pixels];
-                const float *const *inputs = tile->inputs;
+                const conv_number *border[dense_pixels];
+                const conv_number *const *inputs = tile->inputs;
                 int64_t offset = ty * tile->row_step + tx * plan->column_step;
                 if (!tile->inside) {
 #pragma clang loop unroll(disable)
                     for (int m = 0; m < count; m++) {
                         const int64_t y = tile->y[m] + ty * args->shape.dilation_height, x = tile->x[m] + tx * args->shape.dilation_width;
                         const bool within = (uint64_t)y < (uint64_t)args->shape.input_height && (uint64_t)x < (uint64_t)args->shape.input_width;
-                        border[m] = within ? args->input + (y * args->shape.input_width + x) * args->input_pixel_stride + start : dense_zeros;
+                        border[m] = within ? conv_input(args) + (y * args->shape.input_width + x) * args->input_pixel_stride + start : dense_zeros;
                     }
                     inputs = border;
                     offset = 0;
                 }
-                for (int64_t i = 0; i < steps; i++) {
-                    vf w[dense_vectors];
-                    vhalf half_w;
+                const int64_t paired = steps / dense_group * dense_group;
+                for (int64_t i = 0; i < paired; i += dense_group) dense_step(weights, inputs, offset, i, sums, half_sums, count, vectors, half, true);
+                if (paired < steps) dense_step(weights, inputs, offset, paired, sums, half_sums, count, vectors, half, false);
 #pragma clang loop unroll(full)
-                    for (int v = 0; v < vectors; v++) {
-                        const float *from = weights[v / dense_panel_vectors] + i * CK_CONV_PANEL + v % dense_panel_vectors * lanes;
-                        if (v < whole) w[v] = v_load(from);
-                        else memcpy(&half_w, from, sizeof half_w);
-                    }
-#pragma clang loop unroll(full)
-                    for (int m = 0; m < count; m++) {
-                        const float input = inputs[m][offset + i];
-#pragma clang loop unroll(full)
-                        for (int v = 0; v < whole; v++) sums[m][v] = v_fma(w[v], v_set(input), sums[m][v]);
-                        if (half) half_sums[m] = __builtin_elementwise_fma(half_w, input - (vhalf){0}, half_sums[m]);
-                    }
-                }
-#pragma clang loop unroll(full)
-                for (int p = 0; p < dense_panels; p++) weights[p] += steps * CK_CONV_PANEL;
+                for (int p = 0; p < dense_panels; p++) weights[p] += dense_padded(steps) * CK_CONV_PANEL;
             }
         }
     }
@@ -152,7 +167,7 @@ CK_INLINE void dense_kernel(
 // One function a number of pixels; inside it one body a number of vectors, the last of them whole or half.
 #define CK_DENSE_TILE(count) \
     static __attribute__((noinline)) void dense_tile_##count( \
-        const ck_conv_args *args, const dense_plan *plan, const dense_tile *tile, const float *panel, int64_t channel, int vectors, bool half \
+        const ck_conv_args *args, const dense_plan *plan, const dense_tile *tile, const conv_number *panel, int64_t channel, int vectors, bool half \
     ) { \
         if (vectors == dense_vectors && !half) { \
             dense_kernel(args, plan, tile, panel, channel, count, dense_vectors, false); \
@@ -172,18 +187,18 @@ DENSE_COUNTS(CK_DENSE_TILE)
 #undef CK_DENSE_TILE
 
 // Copies the windows of a tile into rows, zeros where they are outside, and points the tile at the rows.
-static void dense_gather(const ck_conv_args *args, dense_tile *tile, float *rows) {
+static void dense_gather(const ck_conv_args *args, dense_tile *tile, conv_number *rows) {
     const ck_conv_shape *s = &args->shape;
     const int64_t channels = s->input_channels, length = s->kernel_height * s->kernel_width * channels;
     for (int64_t m = 0; m < tile->count; m++) {
-        float *row = rows + m * length;
+        conv_number *row = rows + m * length;
         tile->inputs[m] = row;
         for (int64_t ty = 0; ty < s->kernel_height; ty++) {
             const int64_t y = tile->y[m] + ty * s->dilation_height;
             for (int64_t tx = 0; tx < s->kernel_width; tx++, row += channels) {
                 const int64_t x = tile->x[m] + tx * s->dilation_width;
                 const bool within = (uint64_t)y < (uint64_t)s->input_height && (uint64_t)x < (uint64_t)s->input_width;
-                const float *input = within ? args->input + (y * s->input_width + x) * args->input_pixel_stride : 0;
+                const conv_number *input = within ? conv_input(args) + (y * s->input_width + x) * args->input_pixel_stride : 0;
                 for (int64_t c = 0; c < channels; c++) row[c] = within ? input[c] : 0;
             }
         }
@@ -193,14 +208,14 @@ static void dense_gather(const ck_conv_args *args, dense_tile *tile, float *rows
 }
 
 // Sets up the tile of `count` output pixels from `first` on.
-static void dense_place(const ck_conv_args *args, const dense_plan *plan, dense_tile *tile, int64_t first, int64_t count, float *rows) {
+static void dense_place(const ck_conv_args *args, const dense_plan *plan, dense_tile *tile, int64_t first, int64_t count, conv_number *rows) {
     const ck_conv_shape *s = &args->shape;
     tile->first = first;
     tile->count = count;
     tile->row_step = plan->row_step;
     if (plan->pointwise) {
         tile->inside = true;
-        for (int64_t m = 0; m < count; m++) tile->inputs[m] = args->input + (first + m) * args->input_pixel_stride;
+        for (int64_t m = 0; m < count; m++) tile->inputs[m] = conv_input(args) + (first + m) * args->input_pixel_stride;
         return;
     }
     const int64_t reach_y = (s->kernel_height - 1) * s->dilation_height, reach_x = (s->kernel_width - 1) * s->dilation_width;
@@ -220,7 +235,7 @@ static void dense_place(const ck_conv_args *args, const dense_plan *plan, dense_
     if (plan->joins && !(inside && plan->adjoins)) {
         dense_gather(args, tile, rows);
     } else if (inside) {
-        for (int64_t m = 0; m < count; m++) tile->inputs[m] = args->input + (tile->y[m] * s->input_width + tile->x[m]) * args->input_pixel_stride;
+        for (int64_t m = 0; m < count; m++) tile->inputs[m] = conv_input(args) + (tile->y[m] * s->input_width + tile->x[m]) * args->input_pixel_stride;
     }
 }
 
@@ -230,11 +245,11 @@ static dense_plan dense_make_plan(const ck_conv_args *args) {
     dense_plan plan = {
         .run = s->input_channels, .taps_high = s->kernel_height, .taps_wide = s->kernel_width,
         .row_step = s->dilation_height * s->input_width * args->input_pixel_stride, .column_step = s->dilation_width * args->input_pixel_stride,
-        .panel_stride = products * CK_CONV_PANEL,
+        .panel_stride = taps * dense_padded(s->input_channels) * CK_CONV_PANEL,
         .pointwise = taps == 1 && s->stride_height == 1 && s->stride_width == 1 && s->pad_top == 0 && s->pad_left == 0 &&
             s->input_width == s->output_width && s->input_height >= s->output_height,
     };
-    plan.joins = !plan.pointwise && s->input_channels < CK_CONV_PANEL / 2 && products <= dense_gather_limit;
+    plan.joins = dense_group == 1 && !plan.pointwise && s->input_channels < CK_CONV_PANEL / 2 && products <= dense_gather_limit;
     plan.adjoins = s->dilation_width == 1 && args->input_pixel_stride == s->input_channels;
     if (plan.joins) {
         plan.run = s->kernel_width * s->input_channels;
@@ -246,9 +261,9 @@ static dense_plan dense_make_plan(const ck_conv_args *args) {
 static void dense_rows(const ck_conv_args *args) {
     const dense_plan plan = dense_make_plan(args);
     const int64_t end_panel = conv_end_panel(args), end_channel = conv_end_channel(args), end_pixel = args->first_pixel + args->pixel_count;
-    const int64_t panel_bytes = plan.panel_stride * (int64_t)sizeof(float), tile_bytes = dense_panels * panel_bytes;
+    const int64_t panel_bytes = plan.panel_stride * (int64_t)sizeof(conv_number), tile_bytes = dense_panels * panel_bytes;
     const int64_t block = dense_panels * (tile_bytes >= dense_block_bytes ? 1 : dense_block_bytes / (tile_bytes + 1) + 1);
-    float rows[dense_pixels * dense_gather_limit];
+    conv_number rows[dense_pixels * dense_gather_limit];
     for (int64_t first = args->first_panel; first < end_panel; first += block) {
         const int64_t end = first + block < end_panel ? first + block : end_panel;
         dense_tile tile;
@@ -261,7 +276,7 @@ static void dense_rows(const ck_conv_args *args) {
                     const int64_t channel = p * CK_CONV_PANEL, wide = end_channel - channel < dense_vectors * lanes ? end_channel - channel : dense_vectors * lanes; \
                     const int vectors = (int)((wide + lanes - 1) / lanes); \
                     const bool half = dense_halves && wide % lanes != 0 && wide % lanes <= lanes / 2; \
-                    dense_tile_##count(args, &plan, &tile, args->panels + p * plan.panel_stride, channel, vectors, half); \
+                    dense_tile_##count(args, &plan, &tile, (const conv_number *)args->panels + p * plan.panel_stride, channel, vectors, half); \
                 } \
                 continue; \
             }
@@ -285,8 +300,8 @@ static void dense(const ck_conv_args *args) {
     ck_conv_args part = *args;
     for (int64_t pixel = args->first_pixel; pixel < end; pixel += part.pixel_count) {
         const int64_t row = pixel / width, left = (row + 1) * width - pixel;
-        part.output = args->output + row * skip;
-        if (part.epilogue.residual) part.epilogue.residual = args->epilogue.residual + row * residual_skip;
+        part.output = (conv_number *)args->output + row * skip;
+        if (part.epilogue.residual) part.epilogue.residual = (const conv_number *)args->epilogue.residual + row * residual_skip;
         part.first_pixel = pixel;
         part.pixel_count = left < end - pixel ? left : end - pixel;
         dense_rows(&part);

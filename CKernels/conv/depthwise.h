@@ -3,7 +3,7 @@
 // A register tile is up to 8 output pixels of a row by one vector of channels. For kernels 3 or 5 wide with stride 1 or 2 and no dilation each
 // input of a row is loaded once and multiplied into all outputs it serves; all others, and the last channels, load once a product. Taps outside
 // the input are left out, not multiplied by zeros.
-// Included inside an instruction set's target region, after conv/depthwise_f32.h, which says what a number, its weight and the end of a sum are:
+// Included inside an instruction set's target region, after conv/depthwise_floats.h, which says what a number, its weight and the end of a sum are:
 //     depthwise_args, depthwise_number              types
 //     depthwise_load(args, p, n)                    n numbers from p as floats
 //     depthwise_start(args, channel, n)             what sums start with
@@ -132,7 +132,7 @@ static void depthwise(const depthwise_args *args) {
         tile.rows = end_row > before ? end_row - before : 0;
         tile.first_column = -x;
         tile.end_column = s->input_width - x;
-        tile.input = args->input + ((y + before * s->dilation_height) * s->input_width + x) * args->input_pixel_stride;
+        tile.input = (const depthwise_number *)args->input + ((y + before * s->dilation_height) * s->input_width + x) * args->input_pixel_stride;
         function(args, &tile, count);
     }
 }

@@ -1,7 +1,12 @@
 // What happens to a sum before it is stored (ck_conv_epilogue), over the vector vocabulary (isa/simd.h).
 //
 // Activations of a few instructions are applied in the registers of a tile; the others in memory, by one function for all tiles, because their
-// code is long. Included inside an instruction set's target region, after its simd header and vector/math.h.
+// code is long. Included inside an instruction set's target region, after its simd header, vector/math.h and conv/numbers_<type>.h, which says what the
+// numbers of images are:
+//     conv_number                     the type
+//     conv_read(p, n)                 n of them as floats, zeros after them
+//     conv_write(p, x, n)             the first n of x, rounded
+// and what products of theirs are, for conv/dense.h.
 
 enum { conv_most_pixels = 8 };  // of one vector, finished together
 
@@ -25,14 +30,12 @@ CK_INLINE vf conv_activate(vf x, ck_conv_activation activation, vf alpha, vf bet
     }
 }
 
-CK_INLINE vf conv_load(const float *p, int64_t n) { return n == lanes ? v_load(p) : v_load_n(p, n); }
-CK_INLINE void conv_store(float *p, vf x, int64_t n) {
-    if (n == lanes) v_store(p, x);
-    else v_store_n(p, x, n);
+CK_INLINE const conv_number *conv_residual(const ck_conv_epilogue *e, int64_t pixel, int64_t channel) {
+    return e->residual ? (const conv_number *)e->residual + pixel * e->residual_pixel_stride + channel : 0;
 }
-
-CK_INLINE const float *conv_residual(const ck_conv_epilogue *e, int64_t pixel, int64_t channel) {
-    return e->residual ? e->residual + pixel * e->residual_pixel_stride + channel : 0;
+CK_INLINE const conv_number *conv_input(const ck_conv_args *args) { return args->input; }
+CK_INLINE conv_number *conv_output(const ck_conv_args *args, int64_t pixel, int64_t channel) {
+    return (conv_number *)args->output + pixel * args->output_pixel_stride + channel;
 }
 
 // Channels outside, pixels inside, so that what belongs to the channels stays in registers.
@@ -47,14 +50,15 @@ CK_INLINE void finish_block_with(
         const int64_t n = channels - i < lanes ? channels - i : lanes;
         const vf factor = e->factor ? conv_load(e->factor + channel + i, n) : v_set(1);
         const vf offset = e->offset ? conv_load(e->offset + channel + i, n) : (vf){0};
-        const float *residual = conv_residual(e, pixel, channel + i), *sum = sums + i;
-        float *output = args->output + pixel * args->output_pixel_stride + channel + i;
+        const conv_number *residual = conv_residual(e, pixel, channel + i);
+        const float *sum = sums + i;
+        conv_number *output = conv_output(args, pixel, channel + i);
         for (int64_t m = 0; m < pixels; m++, sum += stride, output += args->output_pixel_stride) {
             vf x = v_load(sum);
-            if (adds_first) x += conv_load(residual + m * e->residual_pixel_stride, n);
+            if (adds_first) x += conv_read(residual + m * e->residual_pixel_stride, n);
             x = v_fma(conv_activate(x, activation, alpha, beta), factor, offset);
-            if (adds_last) x += conv_load(residual + m * e->residual_pixel_stride, n);
-            conv_store(output, x, n);
+            if (adds_last) x += conv_read(residual + m * e->residual_pixel_stride, n);
+            conv_write(output, x, n);
         }
     }
 }
@@ -94,7 +98,7 @@ CK_INLINE void conv_finish_pixels(const ck_conv_args *args, vf *sums, int64_t pi
     }
     if (e->residual && e->residual_first) {
 #pragma clang loop unroll(full)
-        for (int m = 0; m < count; m++) sums[m] += conv_load(conv_residual(e, pixel + m, channel), n);
+        for (int m = 0; m < count; m++) sums[m] += conv_read(conv_residual(e, pixel + m, channel), n);
     }
     const vf alpha = v_set(e->alpha), beta = v_set(e->beta);
     switch (e->activation) {
@@ -117,10 +121,10 @@ CK_INLINE void conv_finish_pixels(const ck_conv_args *args, vf *sums, int64_t pi
     }
     if (e->residual && !e->residual_first) {
 #pragma clang loop unroll(full)
-        for (int m = 0; m < count; m++) sums[m] += conv_load(conv_residual(e, pixel + m, channel), n);
+        for (int m = 0; m < count; m++) sums[m] += conv_read(conv_residual(e, pixel + m, channel), n);
     }
 #pragma clang loop unroll(full)
-    for (int m = 0; m < count; m++) conv_store(args->output + (pixel + m) * args->output_pixel_stride + channel, sums[m], n);
+    for (int m = 0; m < count; m++) conv_write(conv_output(args, pixel + m, channel), sums[m], n);
 }
 
 /// The panel after the last one of the call, and the channel after the last one.

@@ -5,7 +5,7 @@ enum { pool_vectors = 4 };
 
 // A window cut to the input: taps [first, end) in each direction, and the divisor of an average.
 typedef struct pool_window {
-    const float *input;  // the first tap inside
+    const conv_number *input;  // the first tap inside
     int64_t rows, columns;
     int64_t divisor;
 } pool_window;
@@ -27,7 +27,7 @@ static pool_window pool_place(const ck_conv_args *args, int64_t pixel) {
     if (first_y < end_y && first_x < end_x) {
         window.rows = end_y - first_y;
         window.columns = end_x - first_x;
-        window.input = args->input + ((y + first_y * s->dilation_height) * s->input_width + x + first_x * s->dilation_width) * args->input_pixel_stride;
+        window.input = conv_input(args) + ((y + first_y * s->dilation_height) * s->input_width + x + first_x * s->dilation_width) * args->input_pixel_stride;
     }
     window.divisor = window.rows * window.columns;
     if (args->average_counts_padding) {
@@ -47,10 +47,10 @@ CK_INLINE void pool_channels(const ck_conv_args *args, const pool_window *window
     for (int v = 0; v < vectors; v++) totals[v] = average ? (vf){0} : v_set(-__builtin_inff());
     for (int64_t ty = 0; ty < window->rows; ty++) {
         for (int64_t tx = 0; tx < window->columns; tx++) {
-            const float *input = window->input + ty * row_step + tx * column_step + channel;
+            const conv_number *input = window->input + ty * row_step + tx * column_step + channel;
 #pragma clang loop unroll(full)
             for (int v = 0; v < vectors; v++) {
-                const vf x = conv_load(input + v * lanes, v < vectors - 1 ? lanes : n);
+                const vf x = conv_read(input + v * lanes, v < vectors - 1 ? lanes : n);
                 totals[v] = average ? totals[v] + x : v_max(x, totals[v]);
             }
         }

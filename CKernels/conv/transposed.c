@@ -76,10 +76,10 @@ ck_conv_args ck_transposed_args(const ck_conv_args *whole, int64_t phase, const 
     args.panels = panels;
     // Every stride-th pixel of every stride-th row, from the phase's own on.
     const int64_t first = phase / s->stride_width * s->output_width + phase % s->stride_width;
-    args.output = whole->output + first * whole->output_pixel_stride;
+    args.output = (float *)whole->output + first * whole->output_pixel_stride;
     args.output_pixel_stride = s->stride_width * whole->output_pixel_stride;
     args.output_row_stride = s->stride_height * s->output_width * whole->output_pixel_stride;
-    if (whole->epilogue.residual) args.epilogue.residual = whole->epilogue.residual + first * whole->epilogue.residual_pixel_stride;
+    if (whole->epilogue.residual) args.epilogue.residual = (const float *)whole->epilogue.residual + first * whole->epilogue.residual_pixel_stride;
     args.epilogue.residual_pixel_stride = s->stride_width * whole->epilogue.residual_pixel_stride;
     args.residual_row_stride = s->stride_height * s->output_width * whole->epilogue.residual_pixel_stride;
     args.first_pixel = args.first_panel = 0;

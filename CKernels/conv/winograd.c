@@ -86,11 +86,11 @@ void ck_winograd_sums(const ck_conv_args *args, int64_t tile, int64_t channel, d
         for (int i = 0; i < CK_WINOGRAD_PLANES; i++) {
             const int64_t y = top + i / 6, x = left + i % 6;
             const int within = y >= 0 && y < s->input_height && x >= 0 && x < s->input_width;
-            d[i] = within ? args->input[(y * s->input_width + x) * args->input_pixel_stride + input] : 0;
+            d[i] = within ? ((const float *)args->input)[(y * s->input_width + x) * args->input_pixel_stride + input] : 0;
         }
         for (int j = 0; j < 6; j++) input_transform(d + j, 6);
         for (int i = 0; i < 6; i++) input_transform(d + 6 * i, 1);
-        const float *u = args->panels + (channel / CK_CONV_PANEL * s->input_channels + input) * CK_CONV_PANEL + channel % CK_CONV_PANEL;
+        const float *u = (const float *)args->panels + (channel / CK_CONV_PANEL * s->input_channels + input) * CK_CONV_PANEL + channel % CK_CONV_PANEL;
         for (int i = 0; i < CK_WINOGRAD_PLANES; i++) products[i] += d[i] * u[i * layout.weight_plane];
     }
     for (int j = 0; j < 6; j++) output_transform(products + j, 6);

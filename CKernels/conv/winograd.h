@@ -33,7 +33,7 @@ CK_INLINE void winograd_output(vf *x, const int step) {
 CK_INLINE void winograd_transform(const ck_conv_args *args, int64_t y, int64_t x, bool inside, int64_t channel, int64_t n, float *out, int64_t plane) {
     const ck_conv_shape *s = &args->shape;
     const int64_t step = args->input_pixel_stride, row_step = s->input_width * step;
-    const float *input = args->input + (y * s->input_width + x) * step + channel;
+    const float *input = conv_input(args) + (y * s->input_width + x) * step + channel;
     vf d[winograd_window * winograd_window];
 #pragma clang loop unroll(full)
     for (int j = 0; j < winograd_window; j++) {
@@ -121,7 +121,7 @@ static void winograd(const ck_conv_args *args, void *scratch) {
                     .stride_height = 1, .stride_width = 1, .dilation_height = 1, .dilation_width = 1, .input_channels = s->input_channels,
                     .output_channels = s->output_channels,
                 },
-                .input = inputs + plane * layout.input_plane, .input_pixel_stride = layout.input_stride, .panels = args->panels + plane * layout.weight_plane,
+                .input = inputs + plane * layout.input_plane, .input_pixel_stride = layout.input_stride, .panels = (const float *)args->panels + plane * layout.weight_plane,
                 .output = products + plane * layout.output_plane, .output_pixel_stride = layout.output_stride,
                 .pixel_count = count, .first_panel = args->first_panel, .panel_count = args->panel_count,
             };

@@ -7,6 +7,7 @@
 #include "ckernels/blocks.h"
 #include "ckernels/checksum.h"
 #include "ckernels/conv.h"
+#include "ckernels/conv_bf16.h"
 #include "ckernels/conv_u8.h"
 #include "ckernels/isa.h"
 #include "ckernels/levels.h"

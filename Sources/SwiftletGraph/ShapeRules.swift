@@ -37,7 +37,9 @@ extension Op {
             return [function.isTest ? ValueType(.bool, operands[0].shape) : operands[0]]
         case .binary(let function):
             try rule.count(2)
-            try rule.require(operands[0].element == operands[1].element, "the operands differ in element type")
+            // An f32 beside an image of bf16 is not rounded to it first.
+            let isMixed = operands[0].element == .bf16 && operands[1].element == .f32 && !function.isComparison
+            try rule.require(operands[0].element == operands[1].element || isMixed, "the operands differ in element type")
             try rule.require(function.takes(operands[0].element), "\(function) does not take \(operands[0].element)")
             return [ValueType(function.isComparison ? .bool : operands[0].element, try rule.broadcast(operands[0].shape, operands[1].shape))]
         case .tensor(let op): return try op.outputTypes(rule)

@@ -1,38 +1,73 @@
-// The convolution sets on the layers of vision models: the direct kernel, and Winograd's where it pays; held against the scalar set.
+// The convolution sets on the layers of vision models, of f32 and of bf16: the direct kernel, and Winograd's where it pays; held against the scalar set.
 import CKernels
 import SwiftletTensor
 
 enum ConvolutionCases {
     enum Method: String { case dense, depthwise, winograd }
 
-    /// Cases of one set on one layer: every method that can compute it and is not known to lose.
-    static func make(set: ck_conv_set, layer: Layer) -> [KernelCase] {
+    /// Cases of one set on one layer: every method that can compute it and is not known to lose. `image`: what the set's images hold.
+    static func make<Number: ImageNumber>(set: ck_conv_set, image: Number.Type, layer: Layer) -> [KernelCase] {
         guard case .convolution(let shape) = layer.shape else { return [] }
         var sizes = shape.kernelShape
         let direct: Method = shape.isDepthwise ? .depthwise : .dense
-        let methods = !shape.isDepthwise && ck_winograd_pays(&sizes) ? [direct, .winograd] : [direct]
+        let methods = set.winograd != nil && !shape.isDepthwise && ck_winograd_pays(&sizes) ? [direct, .winograd] : [direct]
         return methods.map { method in
             KernelCase(
                 family: .convolution, kernel: String(cString: set.name), isa: set.isa, model: layer.model, shape: "\(layer.name)/\(method.rawValue)",
-                operations: shape.operations, bytes: shape.bytes, streamsMemory: false, peakUnit: "f32", isOwnFormat: true
+                operations: shape.operations, bytes: shape.bytes(elementBytes: MemoryLayout<Number>.stride), streamsMemory: false, peakUnit: Number.peakUnit(set), isOwnFormat: true
             ) {
-                try ConvolutionKernel(set: set, shape: shape, method: method)
+                try ConvolutionKernel<Number>(set: set, shape: shape, method: method)
             }
         }
     }
 }
 
+/// What images of a set hold.
+protocol ImageNumber: BitwiseCopyable {
+    init(rounding value: Float)
+    var float: Float { get }
+    static var scalarSet: ck_conv_set? { get }
+    /// A unit in the last place of a result, over it: two of a sum next to the middle between two numbers may differ by that.
+    static var rounding: Float { get }
+    static func packedBytes(_ outputs: Int64, _ inputs: Int64, _ taps: Int64) -> Int
+    static func pack(_ weights: inout ck_conv_weights, _ panels: UnsafeMutableRawPointer)
+    /// The type of operand whose peak products of the set are held against.
+    static func peakUnit(_ set: ck_conv_set) -> String
+}
+
+extension Float: ImageNumber {
+    init(rounding value: Float) { self = value }
+    var float: Float { self }
+    static var scalarSet: ck_conv_set? { ck_conv_find(0)?.pointee }
+    static var rounding: Float { 0 }
+    static func packedBytes(_ outputs: Int64, _ inputs: Int64, _ taps: Int64) -> Int { ck_conv_packed_bytes(outputs, inputs, taps) }
+    static func pack(_ weights: inout ck_conv_weights, _ panels: UnsafeMutableRawPointer) { ck_conv_pack(&weights, panels.assumingMemoryBound(to: Float.self)) }
+    static func peakUnit(_ set: ck_conv_set) -> String { "f32" }
+}
+
+struct BrainFloat: ImageNumber {
+    let bits: UInt16
+    init(rounding value: Float) { bits = ck_float_to_bfloat(value) }
+    var float: Float { ck_bfloat_to_float(bits) }
+    static var scalarSet: ck_conv_set? { ck_conv_bf16_find(0)?.pointee }
+    static var rounding: Float { 0x1p-7 }
+    static func packedBytes(_ outputs: Int64, _ inputs: Int64, _ taps: Int64) -> Int { ck_conv_bf16_packed_bytes(outputs, inputs, taps) }
+    static func pack(_ weights: inout ck_conv_weights, _ panels: UnsafeMutableRawPointer) { ck_conv_bf16_pack(&weights, panels.assumingMemoryBound(to: UInt16.self)) }
+    /// Sets without instructions for bf16 multiply floats.
+    static func peakUnit(_ set: ck_conv_set) -> String { set.isa & UInt32(CK_ISA_AVX512_BF16) == 0 ? "f32" : "bf16" }
+}
+
 /// One image through one layer, with bias and ReLU.
-final class ConvolutionKernel: PreparedKernel {
+final class ConvolutionKernel<Number: ImageNumber>: PreparedKernel {
     private let set: ck_conv_set
     private let shape: ConvolutionShape
     private let method: ConvolutionCases.Method
-    private let input: Operand<Float>
+    private let input: Operand<Number>
     private let bias: Operand<Float>
-    private let panels: Operand<Float>
+    private let panels: Operand<UInt8>
     private let transformed: Operand<Float>
     private let scratch: Operand<UInt8>
-    private let output: Operand<Float>
+    private let output: Operand<Number>
     /// Arguments of the direct kernel, for the whole image.
     private var args = ck_conv_args()
 
@@ -44,26 +79,33 @@ final class ConvolutionKernel: PreparedKernel {
         let pixels = shape.outputHeight * shape.outputWidth
         input = try Operand(count: shape.height * shape.width * shape.inputs, purpose: "the image of a kernel benchmark")
         bias = try Operand(count: shape.outputs, purpose: "the bias of a kernel benchmark")
-        panels = try Operand(count: ck_conv_packed_bytes(outputs, inputs, taps) / 4, purpose: "the weights of a kernel benchmark")
+        panels = try Operand(
+            count: method == .depthwise ? ck_conv_packed_bytes(outputs, inputs, taps) : Number.packedBytes(outputs, inputs, taps), purpose: "the weights of a kernel benchmark")
         output = try Operand(count: pixels * shape.outputs, purpose: "the output of a kernel benchmark")
         let isWinograd = method == .winograd
         transformed = try Operand(count: isWinograd ? ck_winograd_packed_bytes(outputs, inputs) / 4 : 1, purpose: "the weights of a kernel benchmark")
         scratch = try Operand(count: isWinograd ? ck_winograd_scratch_bytes(outputs, inputs) : 1, purpose: "the scratch of a kernel benchmark")
         let weights = try Operand<Float>(count: shape.outputs * shape.groupInputs * shape.taps, purpose: "the weights of a kernel benchmark")
         var random = FillGenerator(seed: 5)
-        random.fill(input.elements, magnitude: 1)
+        let image = try Operand<Float>(count: input.elements.count, purpose: "the image of a kernel benchmark")
+        random.fill(image.elements, magnitude: 1)
+        for index in image.elements.indices { input.elements[index] = Number(rounding: image.elements[index]) }
         random.fill(bias.elements, magnitude: 1)
         random.fill(weights.elements, magnitude: 1)
         var file = ck_conv_weights(
             values: UnsafePointer(weights.base), output_channels: outputs, input_channels: inputs, taps: taps, output_stride: inputs * taps,
             input_stride: taps, tap_stride: 1)
-        ck_conv_pack(&file, panels.base)
+        if method == .depthwise {
+            ck_conv_pack(&file, UnsafeMutableRawPointer(panels.base).assumingMemoryBound(to: Float.self))
+        } else {
+            Number.pack(&file, UnsafeMutableRawPointer(panels.base))
+        }
         if isWinograd { ck_winograd_pack(&file, transformed.base) }
         args.shape = shape.kernelShape
-        args.input = UnsafePointer(input.base)
+        args.input = UnsafeRawPointer(input.base)
         args.input_pixel_stride = Int64(shape.inputs)
-        args.panels = UnsafePointer(panels.base)
-        args.output = output.base
+        args.panels = UnsafeRawPointer(panels.base)
+        args.output = UnsafeMutableRawPointer(output.base)
         args.output_pixel_stride = outputs
         args.epilogue.bias = UnsafePointer(bias.base)
         args.epilogue.activation = CK_CONV_RELU
@@ -77,7 +119,7 @@ final class ConvolutionKernel: PreparedKernel {
         case .depthwise: for _ in 0..<calls { set.depthwise(&args) }
         case .winograd:
             var tiled = args
-            tiled.panels = UnsafePointer(transformed.base)
+            tiled.panels = UnsafeRawPointer(transformed.base)
             let tile = Int(CK_WINOGRAD_TILE)
             tiled.pixel_count = Int64((shape.outputHeight + tile - 1) / tile * ((shape.outputWidth + tile - 1) / tile))
             for _ in 0..<calls { set.winograd(&tiled, scratch.base) }
@@ -86,9 +128,9 @@ final class ConvolutionKernel: PreparedKernel {
 
     /// Pixels at the start, in the middle and at the end, as the direct kernel of the scalar set gives them: all would take it seconds.
     func verify() throws {
-        guard let scalar = ck_conv_find(0)?.pointee else { return }
-        let expected = try Operand<Float>(count: output.elements.count, purpose: "the check of a kernel benchmark")
-        output.elements.update(repeating: .nan)
+        guard let scalar = Number.scalarSet else { return }
+        let expected = try Operand<Number>(count: output.elements.count, purpose: "the check of a kernel benchmark")
+        output.elements.update(repeating: Number(rounding: .nan))
         run(calls: 1)
         let pixels = Int(args.pixel_count), sample = min(pixels, 40)
         let products = Float(shape.groupInputs * shape.taps)
@@ -96,13 +138,13 @@ final class ConvolutionKernel: PreparedKernel {
         let tolerance = 2 * 0x1p-23 * (products + 8) * (method == .winograd ? 16 : 1)
         for first in [0, (pixels - sample) / 2, pixels - sample] {
             var part = args
-            part.output = expected.base
+            part.output = UnsafeMutableRawPointer(expected.base)
             part.first_pixel = Int64(first)
             part.pixel_count = Int64(sample)
             if method == .depthwise { scalar.depthwise(&part) } else { scalar.dense(&part) }
             for index in first * shape.outputs..<(first + sample) * shape.outputs {
-                let actual = output.elements[index], wanted = expected.elements[index]
-                guard abs(actual - wanted) <= tolerance else {
+                let actual = output.elements[index].float, wanted = expected.elements[index].float
+                guard abs(actual - wanted) <= tolerance + Number.rounding * abs(wanted) else {
                     throw difference(
                         "\(String(cString: set.name)) \(method.rawValue)", at: "pixel \(index / shape.outputs), channel \(index % shape.outputs)",
                         actual: actual, expected: wanted)

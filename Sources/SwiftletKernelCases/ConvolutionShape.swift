@@ -30,8 +30,11 @@ public struct ConvolutionShape: Sendable, Equatable {
     var taps: Int { kernelHeight * kernelWidth }
     /// Multiplications and additions of the definition, pads counted as if they were pixels.
     public var operations: Double { 2 * Double(outputHeight * outputWidth) * Double(outputs) * Double(groupInputs * taps) }
-    /// Input, weights and output as floats, each once.
-    var bytes: Double { 4 * (Double(height * width) * Double(inputs) + Double(outputs * groupInputs * taps) + Double(outputHeight * outputWidth) * Double(outputs)) }
+    /// Input, weights and output, each once.
+    func bytes(elementBytes: Int) -> Double {
+        Double(elementBytes)
+            * (Double(height * width) * Double(inputs) + Double(outputs * groupInputs * taps) + Double(outputHeight * outputWidth) * Double(outputs))
+    }
 
     var kernelShape: ck_conv_shape {
         ck_conv_shape(

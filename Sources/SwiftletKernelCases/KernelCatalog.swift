@@ -64,7 +64,10 @@ public struct KernelCatalog {
             cases += layers.flatMap { VectorCases.make(set: set, layer: $0) }
         }
         for set in (0..<ck_conv_set_count()).compactMap({ ck_conv_set_at($0)?.pointee }) where runs(set.name, set.isa) {
-            cases += layers.flatMap { ConvolutionCases.make(set: set, layer: $0) }
+            cases += layers.flatMap { ConvolutionCases.make(set: set, image: Float.self, layer: $0) }
+        }
+        for set in (0..<ck_conv_bf16_set_count()).compactMap({ ck_conv_bf16_set_at($0)?.pointee }) where runs(set.name, set.isa) {
+            cases += layers.flatMap { ConvolutionCases.make(set: set, image: BrainFloat.self, layer: $0) }
         }
         // Layers with equal inputs quantise the same rows.
         var names: Set<String> = []

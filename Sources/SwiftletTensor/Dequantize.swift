@@ -104,3 +104,8 @@ extension DType {
         }
     }
 }
+
+extension Float {
+    /// The bits of the nearest bf16, ties to even; a NaN stays one.
+    package var brainFloatBits: UInt16 { ck_float_to_bfloat(self) }
+}

@@ -46,18 +46,18 @@ private final class Chain {
             var step = ck_conv_step()
             step.function = link.operation == .dense ? set.dense : link.operation == .depthwise ? set.depthwise : set.max_pool
             step.args.shape = window.shape(inputs: size.channels, outputs: link.outputs)
-            step.args.input = UnsafePointer(image)
+            step.args.input = UnsafeRawPointer(image)
             step.args.input_pixel_stride = Int64(size.channels)
-            step.args.panels = UnsafePointer(panels)
+            step.args.panels = UnsafeRawPointer(panels)
             step.args.epilogue.bias = UnsafePointer(try floats(link.outputs))
             step.args.epilogue.activation = CK_CONV_RELU
             image = try floats(window.pixels * link.outputs)
-            step.args.output = image
+            step.args.output = UnsafeMutableRawPointer(image)
             step.args.output_pixel_stride = Int64(link.outputs)
             step.args.pixel_count = Int64(window.pixels)
             step.args.panel_count = Int64((link.outputs + 15) / 16)
             if addsInput, steps.count == links.count - 1 {
-                step.args.epilogue.residual = UnsafePointer(first)
+                step.args.epilogue.residual = UnsafeRawPointer(first)
                 step.args.epilogue.residual_pixel_stride = Int64(input.channels)
             }
             step.function(&step.args)
@@ -77,7 +77,7 @@ private final class Chain {
         let count = Int64(steps.count)
         let scratch = try AlignedMemory(byteCount: max(64, ck_conv_chain_scratch_bytes(steps, count)), purpose: "the scratch of a test chain")
         result.withUnsafeMutableBufferPointer { result in
-            steps[steps.count - 1].args.output = result.baseAddress
+            steps[steps.count - 1].args.output = UnsafeMutableRawPointer(result.baseAddress)
             for (first, end) in zip([0] + cuts, cuts + [size.height]) {
                 for index in scratch.bytes.indices { scratch.bytes[index] = 0xff }
                 ck_conv_chain(steps, count, Int64(first), Int64(end - first), scratch.base)

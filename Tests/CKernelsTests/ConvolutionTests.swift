@@ -1,5 +1,5 @@
-// Convolution and pooling of every set: against a naive sum in Double over ONNX's own layouts, and against the scalar set, whose results the
-// others must give within the tolerance of the header.
+// Convolution and pooling of every set, of f32 and of bf16 images: against a naive sum in Double over ONNX's own layouts, and against the scalar set,
+// whose results the others must give within the tolerance of the header.
 import CKernels
 import Foundation
 import TestSupport
@@ -118,11 +118,16 @@ struct ImageLayer {
     let bias: [Float], factor: [Float], offset: [Float], residual: [Float]
     let finish: Finish
     let countsPadding: Bool
+    /// Whether images are of bf16.
+    let isNarrow: Bool
 
     init(
         _ operation: ImageOperation, _ window: Window, inputs: Int? = nil, outputs: Int, widerBy: Int = 0, finish: Finish = Finish(),
-        countsPadding: Bool = false
+        countsPadding: Bool = false, isNarrow: Bool = false
     ) {
+        self.isNarrow = isNarrow
+        // What exists in bf16 is exactly that, so that results differ by their own rounding alone.
+        func stored(_ values: [Float]) -> [Float] { isNarrow ? values.map { ck_bfloat_to_float(ck_float_to_bfloat($0)) } : values }
         self.operation = operation
         self.window = window
         self.outputs = outputs
@@ -132,22 +137,32 @@ struct ImageLayer {
         inputStride = self.inputs + widerBy
         outputStride = outputs + 2 * widerBy
         var random = SeededGenerator(seed: UInt64(outputs * 31 + self.inputs * 7 + window.pixels))
-        input = random.floats((window.input.height * window.input.width - 1) * inputStride + self.inputs)
+        input = stored(random.floats((window.input.height * window.input.width - 1) * inputStride + self.inputs))
         let products = operation.isDense ? self.inputs : 1
-        weights = operation.isPool ? [] : random.floats(outputs * products * window.taps)
+        let values = operation.isPool ? [] : random.floats(outputs * products * window.taps)
+        weights = operation == .depthwise ? values : stored(values)
         bias = random.floats(outputs)
         factor = random.floats(outputs)
         offset = random.floats(outputs)
-        residual = random.floats(max(0, (window.pixels - 1) * outputStride + outputs))
-        let bytes = operation == .winograd
-            ? ck_winograd_packed_bytes(Int64(outputs), Int64(products)) : ck_conv_packed_bytes(Int64(outputs), Int64(products), Int64(window.taps))
+        residual = stored(random.floats(max(0, (window.pixels - 1) * outputStride + outputs)))
+        let isPaired = isNarrow && operation == .dense
+        let (rows, columns, taps) = (Int64(outputs), Int64(products), Int64(window.taps))
+        let bytes =
+            operation == .winograd ? ck_winograd_packed_bytes(rows, columns)
+            : isPaired ? ck_conv_bf16_packed_bytes(rows, columns, taps) : ck_conv_packed_bytes(rows, columns, taps)
         var panels = [Float](repeating: .nan, count: bytes / 4)
         if !operation.isPool {
             weights.withUnsafeBufferPointer { values in
                 var file = ck_conv_weights(
                     values: values.baseAddress, output_channels: Int64(outputs), input_channels: Int64(products), taps: Int64(window.taps),
                     output_stride: Int64(products * window.taps), input_stride: Int64(window.taps), tap_stride: 1)
-                if operation == .winograd { ck_winograd_pack(&file, &panels) } else { ck_conv_pack(&file, &panels) }
+                if operation == .winograd {
+                    ck_winograd_pack(&file, &panels)
+                } else if isPaired {
+                    panels.withUnsafeMutableBytes { ck_conv_bf16_pack(&file, $0.bindMemory(to: UInt16.self).baseAddress) }
+                } else {
+                    ck_conv_pack(&file, &panels)
+                }
             }
         }
         self.panels = panels
@@ -162,17 +177,20 @@ struct ImageLayer {
     func run(_ set: ck_conv_set, pixels: Range<Int>? = nil, panels range: Range<Int>? = nil) throws -> [Float] {
         let pixels = pixels ?? 0..<(window.pixels == 0 ? 0 : unit(window.pixels - 1) + 1), range = range ?? 0..<(outputs + 15) / 16
         let margin = 19
-        var memory = [Float](repeating: guardValue, count: residual.count + 2 * margin)
-        if finish.residual == .inPlace { memory.replaceSubrange(margin..<margin + residual.count, with: residual) }
-        memory.withUnsafeMutableBufferPointer { memory in
+        var floats = [Float](repeating: guardValue, count: residual.count + 2 * margin)
+        if finish.residual == .inPlace { floats.replaceSubrange(margin..<margin + residual.count, with: residual) }
+        var memory = encoded(floats)
+        let elementBytes = isNarrow ? 2 : 4
+        let (input, residual) = (encoded(input), encoded(residual))
+        memory.withUnsafeMutableBytes { memory in
             // Swift arrays are 16-byte aligned, so an odd margin leaves the output unaligned.
-            let output = memory.baseAddress.map { $0 + margin }
-            input.withUnsafeBufferPointer { input in
-                panels.withUnsafeBufferPointer { panels in
+            let output = memory.baseAddress.map { $0 + margin * elementBytes }
+            input.withUnsafeBytes { input in
+                panels.withUnsafeBytes { panels in
                     bias.withUnsafeBufferPointer { bias in
                         factor.withUnsafeBufferPointer { factor in
                             offset.withUnsafeBufferPointer { offset in
-                                residual.withUnsafeBufferPointer { residual in
+                                residual.withUnsafeBytes { residual in
                                     var args = ck_conv_args()
                                     args.shape = window.shape(inputs: inputs, outputs: outputs)
                                     args.input = input.baseAddress
@@ -183,7 +201,7 @@ struct ImageLayer {
                                     args.epilogue.bias = finish.bias ? bias.baseAddress : nil
                                     args.epilogue.factor = finish.factor ? factor.baseAddress : nil
                                     args.epilogue.offset = finish.offset ? offset.baseAddress : nil
-                                    args.epilogue.residual = finish.residual.map { $0 == .inPlace ? UnsafePointer(output) : residual.baseAddress } ?? nil
+                                    args.epilogue.residual = finish.residual.map { $0 == .inPlace ? UnsafeRawPointer(output) : residual.baseAddress } ?? nil
                                     args.epilogue.residual_pixel_stride = Int64(outputStride)
                                     args.epilogue.residual_first = finish.residual == .first
                                     args.epilogue.activation = finish.activation
@@ -204,17 +222,28 @@ struct ImageLayer {
         }
         var result: [Float] = []
         var overwritten = 0
-        for (index, value) in memory.enumerated() {
+        let expected = decoded(encoded(floats))
+        for (index, value) in decoded(memory).enumerated() {
             let at = index - margin, pixel = at >= 0 ? at / outputStride : -1, channel = at >= 0 ? at % outputStride : -1
             if pixel >= 0, pixel < window.pixels, pixels.contains(unit(pixel)), channel < outputs, range.contains(channel / 16) {
                 result.append(value)
             } else {
-                let before = finish.residual == .inPlace && residual.indices.contains(at) ? residual[at] : guardValue
-                if value != before { overwritten += 1 }
+                if value != expected[index] { overwritten += 1 }
             }
         }
         try #require(overwritten == 0, "\(overwritten) guards overwritten")
         return result
+    }
+
+    /// Numbers as images hold them, and back.
+    private func encoded(_ values: [Float]) -> [UInt8] {
+        isNarrow ? values.map { ck_float_to_bfloat($0) }.withUnsafeBytes { Array($0) } : values.withUnsafeBytes { Array($0) }
+    }
+
+    private func decoded(_ bytes: [UInt8]) -> [Float] {
+        bytes.withUnsafeBytes { bytes in
+            isNarrow ? bytes.bindMemory(to: UInt16.self).map { ck_bfloat_to_float($0) } : Array(bytes.bindMemory(to: Float.self))
+        }
     }
 
     /// The output in Double, and the sum of the magnitudes that errors are measured against.
@@ -263,16 +292,27 @@ struct ImageLayer {
     }
 
     /// The largest error of a result over what rounding explains: half an ulp a product and a few for the epilogue.
-    func worst(_ result: [Float], _ expected: [(value: Double, scale: Double)]) -> Double {
+    /// `ofSet`: what is expected is a set's result too, rounded as this one.
+    func worst(_ result: [Float], _ expected: [(value: Double, scale: Double)], ofSet: Bool = false) -> Double {
         let products = Double(window.taps * (operation.isDense ? inputs : 1))
         return zip(result, expected).map { actual, expected in
             if Double(actual) == expected.value { return 0 }
             let error = abs(Double(actual) - expected.value)
             // Winograd's transforms multiply by up to 8, and what cancels leaves its rounding behind.
             let steps = operation == .winograd ? 16 * (products + 64) : products + 8
-            return error.isNaN ? .infinity : error / (0x1p-23 * steps * expected.scale)
+            // Half of the last of 8 bits; or all of it, where a sum next to the middle between two numbers goes either way.
+            let stored = isNarrow ? (ofSet ? 0x1p-7 : 0x1p-8) * abs(expected.value) : 0
+            return error.isNaN ? .infinity : error / (0x1p-23 * steps * expected.scale + stored)
         }.max() ?? 0
     }
+}
+
+extension RowReference {
+    /// The sets of f32 images and those of bf16.
+    fileprivate static let images = convolution + convolutionBF16
+
+    fileprivate var isNarrow: Bool { isOfBF16 }
+    fileprivate var imageOperations: [ImageOperation] { isNarrow ? ImageOperation.general : ImageOperation.allCases }
 }
 
 private func set(_ reference: RowReference) throws -> ck_conv_set { try reference.convolutionSet() }
@@ -296,12 +336,12 @@ private let windows: [Window] = [
 ]
 
 @Suite struct ConvolutionTests {
-    @Test(arguments: RowReference.convolution.runnable) func everyWindowMatchesDouble(reference: RowReference) throws {
+    @Test(arguments: RowReference.images.runnable) func everyWindowMatchesDouble(reference: RowReference) throws {
         let set = try set(reference)
         for operation in ImageOperation.general {
             for window in windows {
                 for (inputs, outputs, wider) in [(1, 1, 0), (3, 16, 0), (3, 17, 1), (16, 33, 0), (19, 40, 5), (8, 24, 0)] {
-                    let layer = ImageLayer(operation, window, inputs: inputs, outputs: outputs, widerBy: wider)
+                    let layer = ImageLayer(operation, window, inputs: inputs, outputs: outputs, widerBy: wider, isNarrow: reference.isNarrow)
                     #expect(layer.worst(try layer.run(set), layer.naive()) <= 1, "\(operation) \(inputs) to \(outputs) \(window)")
                 }
             }
@@ -309,17 +349,17 @@ private let windows: [Window] = [
     }
 
     /// Every number of channels and of pixels about the edges of vectors and tiles.
-    @Test(arguments: RowReference.convolution.runnable) func everyTailMatchesDouble(reference: RowReference) throws {
+    @Test(arguments: RowReference.images.runnable) func everyTailMatchesDouble(reference: RowReference) throws {
         let set = try set(reference)
         let tile = Int(set.pixel_tile), channels = [1, 3, 4, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33, 48, 50, 64, 65]
         for outputs in channels {
             for pixels in Array(1...17) + [tile - 1, tile, tile + 1, 2 * tile - 1, 2 * tile + 1] where pixels > 0 {
                 let row = Window(input: (1, pixels), kernel: (1, 1), pads: (0, 0, 0, 0))
                 let layers = [
-                    ImageLayer(.dense, row, inputs: 5, outputs: outputs),
-                    ImageLayer(.dense, Window(input: (1, pixels)), inputs: 9, outputs: outputs),
-                    ImageLayer(.depthwise, Window(input: (2, pixels)), outputs: outputs),
-                    ImageLayer(.depthwise, Window(input: (2, 2 * pixels), kernel: (3, 5), stride: (1, 2), pads: (1, 2, 1, 1)), outputs: outputs),
+                    ImageLayer(.dense, row, inputs: 5, outputs: outputs, isNarrow: reference.isNarrow),
+                    ImageLayer(.dense, Window(input: (1, pixels)), inputs: 9, outputs: outputs, isNarrow: reference.isNarrow),
+                    ImageLayer(.depthwise, Window(input: (2, pixels)), outputs: outputs, isNarrow: reference.isNarrow),
+                    ImageLayer(.depthwise, Window(input: (2, 2 * pixels), kernel: (3, 5), stride: (1, 2), pads: (1, 2, 1, 1)), outputs: outputs, isNarrow: reference.isNarrow),
                 ]
                 for layer in layers {
                     #expect(layer.worst(try layer.run(set), layer.naive()) <= 1, "\(layer.operation) to \(outputs), \(layer.window)")
@@ -328,7 +368,7 @@ private let windows: [Window] = [
         }
     }
 
-    @Test(arguments: RowReference.convolution.runnable) func everyEpilogueMatchesDouble(reference: RowReference) throws {
+    @Test(arguments: RowReference.images.runnable) func everyEpilogueMatchesDouble(reference: RowReference) throws {
         let set = try set(reference)
         for code in 0..<CK_CONV_ACTIVATION_COUNT.rawValue {
             for (residual, scaled) in [(nil, false), (.first, true), (.last, true), (.inPlace, false), (.first, false), (.last, false), (nil, true)]
@@ -338,9 +378,9 @@ private let windows: [Window] = [
                 let finish = Finish(
                     bias: code % 2 == 0, factor: scaled, offset: scaled && residual != .last, residual: residual, activation: activation,
                     alpha: activation == CK_CONV_CLIP ? -0.5 : 0.2, beta: 0.6)
-                for operation in ImageOperation.allCases {
+                for operation in reference.imageOperations {
                     for outputs in [24, 33, 64] {
-                        let layer = ImageLayer(operation, Window(input: (4, 8)), inputs: 5, outputs: outputs, widerBy: 3, finish: finish)
+                        let layer = ImageLayer(operation, Window(input: (4, 8)), inputs: 5, outputs: outputs, widerBy: 3, finish: finish, isNarrow: reference.isNarrow)
                         #expect(
                             layer.worst(try layer.run(set), layer.naive()) <= 1,
                             "\(operation) to \(outputs), activation \(code), residual \(String(describing: residual)), scaled \(scaled)")
@@ -351,11 +391,11 @@ private let windows: [Window] = [
     }
 
     /// Ranges of pixels and of panels write what they say and nothing else, with the bits of the whole.
-    @Test(arguments: RowReference.convolution.runnable) func rangesGiveTheBitsOfTheWhole(reference: RowReference) throws {
+    @Test(arguments: RowReference.images.runnable) func rangesGiveTheBitsOfTheWhole(reference: RowReference) throws {
         let set = try set(reference)
         let window = Window(input: (5, 19), kernel: (3, 3))
-        for operation in ImageOperation.allCases {
-            let layer = ImageLayer(operation, window, inputs: 20, outputs: 72, widerBy: 1, finish: Finish(bias: true, activation: CK_CONV_SILU))
+        for operation in reference.imageOperations {
+            let layer = ImageLayer(operation, window, inputs: 20, outputs: 72, widerBy: 1, finish: Finish(bias: true, activation: CK_CONV_SILU), isNarrow: reference.isNarrow)
             let whole = try layer.run(set)
             for pixels in [0..<0, 0..<1, 3..<40, 17..<95, 94..<95] {
                 for panels in [0..<0, 0..<1, 1..<2, 1..<4, 3..<5, 4..<5] {
@@ -370,47 +410,47 @@ private let windows: [Window] = [
     }
 
     /// More weights than a block holds, more channels than the row of zeros, long sums.
-    @Test(arguments: RowReference.convolution.runnable) func largeLayersMatchTheScalarSet(reference: RowReference) throws {
-        let set = try set(reference), scalar = try #require(ck_conv_find(0)).pointee
+    @Test(arguments: RowReference.images.runnable) func largeLayersMatchTheScalarSet(reference: RowReference) throws {
+        let set = try set(reference), scalar = try #require(reference.isNarrow ? ck_conv_bf16_find(0) : ck_conv_find(0)).pointee
         let layers = [
-            ImageLayer(.dense, Window(input: (7, 7), kernel: (1, 1), pads: (0, 0, 0, 0)), inputs: 1152, outputs: 320, finish: Finish(bias: true)),
-            ImageLayer(.dense, Window(input: (3, 5)), inputs: 1100, outputs: 24),
-            ImageLayer(.dense, Window(input: (20, 20)), inputs: 96, outputs: 40, finish: Finish(bias: true, activation: CK_CONV_RELU)),
-            ImageLayer(.dense, Window(input: (40, 50), stride: (2, 2)), inputs: 3, outputs: 32),
-            ImageLayer(.depthwise, Window(input: (14, 14), kernel: (5, 5), pads: (2, 2, 2, 2)), outputs: 672),
-            ImageLayer(.averagePool, Window(input: (7, 7), kernel: (7, 7), pads: (0, 0, 0, 0)), outputs: 1280),
+            ImageLayer(.dense, Window(input: (7, 7), kernel: (1, 1), pads: (0, 0, 0, 0)), inputs: 1152, outputs: 320, finish: Finish(bias: true), isNarrow: reference.isNarrow),
+            ImageLayer(.dense, Window(input: (3, 5)), inputs: 1100, outputs: 24, isNarrow: reference.isNarrow),
+            ImageLayer(.dense, Window(input: (20, 20)), inputs: 96, outputs: 40, finish: Finish(bias: true, activation: CK_CONV_RELU), isNarrow: reference.isNarrow),
+            ImageLayer(.dense, Window(input: (40, 50), stride: (2, 2)), inputs: 3, outputs: 32, isNarrow: reference.isNarrow),
+            ImageLayer(.depthwise, Window(input: (14, 14), kernel: (5, 5), pads: (2, 2, 2, 2)), outputs: 672, isNarrow: reference.isNarrow),
+            ImageLayer(.averagePool, Window(input: (7, 7), kernel: (7, 7), pads: (0, 0, 0, 0)), outputs: 1280, isNarrow: reference.isNarrow),
         ]
         for layer in layers {
             let expected = try layer.run(scalar).map { (value: Double($0), scale: 3.0 * Double(layer.inputs * layer.window.taps).squareRoot()) }
-            #expect(layer.worst(try layer.run(set), expected) <= 1, "\(layer.operation) \(layer.inputs) to \(layer.outputs) \(layer.window)")
+            #expect(layer.worst(try layer.run(set), expected, ofSet: true) <= 1, "\(layer.operation) \(layer.inputs) to \(layer.outputs) \(layer.window)")
         }
     }
 
-    @Test(arguments: RowReference.convolution.runnable) func averagesCountAsONNXDoes(reference: RowReference) throws {
+    @Test(arguments: RowReference.images.runnable) func averagesCountAsONNXDoes(reference: RowReference) throws {
         let set = try set(reference)
         for counts in [false, true] {
             for ceil in [false, true] {
                 for kernel in [2, 3] {
                     let window = Window(input: (5, 6), kernel: (kernel, kernel), stride: (2, 2), pads: (1, 1, 1, 0), ceil: ceil)
-                    let layer = ImageLayer(.averagePool, window, outputs: 70, countsPadding: counts)
+                    let layer = ImageLayer(.averagePool, window, outputs: 70, countsPadding: counts, isNarrow: reference.isNarrow)
                     #expect(layer.worst(try layer.run(set), layer.naive()) <= 1, "\(window), counts padding \(counts)")
                 }
             }
         }
         // A window without a pixel of the input: nothing to average, and no largest number.
         let outside = Window(input: (2, 2), kernel: (1, 1), stride: (1, 1), pads: (0, 1, 0, 0))
-        #expect(try ImageLayer(.averagePool, outside, outputs: 1).run(set)[0] == 0)
-        #expect(try ImageLayer(.maxPool, outside, outputs: 1).run(set)[0] == -.infinity)
+        #expect(try ImageLayer(.averagePool, outside, outputs: 1, isNarrow: reference.isNarrow).run(set)[0] == 0)
+        #expect(try ImageLayer(.maxPool, outside, outputs: 1, isNarrow: reference.isNarrow).run(set)[0] == -.infinity)
     }
 
     /// A NaN in the input is in every output that reads it, whatever the activation, and in no other.
-    @Test(arguments: RowReference.convolution.runnable) func notANumberStaysWhereItBelongs(reference: RowReference) throws {
+    @Test(arguments: RowReference.images.runnable) func notANumberStaysWhereItBelongs(reference: RowReference) throws {
         let set = try set(reference)
         // Winograd spreads it over its tiles, which is why it is not here.
         for operation in [ImageOperation.dense, .depthwise] {
             for code in 0..<CK_CONV_ACTIVATION_COUNT.rawValue {
                 let finish = Finish(activation: ck_conv_activation(rawValue: code), alpha: -1, beta: 1)
-                var layer = ImageLayer(operation, Window(input: (1, 12)), inputs: 16, outputs: 16, finish: finish)
+                var layer = ImageLayer(operation, Window(input: (1, 12)), inputs: 16, outputs: 16, finish: finish, isNarrow: reference.isNarrow)
                 layer.input[6 * 16 + 2] = .nan
                 let result = try layer.run(set)
                 for pixel in 0..<12 {
@@ -460,5 +500,8 @@ private let windows: [Window] = [
         #expect(try #require(ck_conv_find(0)).pointee.isa == 0)
         for mask in [UInt32(CK_ISA_AVX2), machineISA] { #expect(try #require(ck_conv_find(mask)).pointee.isa & ~mask == 0) }
         #expect(ck_conv_set_at(ck_conv_set_count()) == nil)
+        #expect(try #require(ck_conv_bf16_find(0)).pointee.isa == 0)
+        for mask in [UInt32(CK_ISA_AVX2), UInt32(CK_ISA_AVX512), machineISA] { #expect(try #require(ck_conv_bf16_find(mask)).pointee.isa & ~mask == 0) }
+        #expect(ck_conv_bf16_set_at(ck_conv_bf16_set_count()) == nil)
     }
 }

@@ -22,11 +22,14 @@ struct RowReference: Sendable, CustomTestStringConvertible {
     let index: Int
     let name: String
     let isa: UInt32
+    /// Whether it is of the sets for images of bf16, which have a look-up of their own.
+    let isOfBF16: Bool
 
     var runsHere: Bool { isa & ~(machineISA | PortableKernels.isa) == 0 }
     var testDescription: String { name }
 
-    private init(_ table: Table, _ index: Int, _ name: UnsafePointer<CChar>, _ isa: UInt32) {
+    private init(_ table: Table, _ index: Int, _ name: UnsafePointer<CChar>, _ isa: UInt32, isOfBF16: Bool = false) {
+        self.isOfBF16 = isOfBF16
         self.table = table
         self.index = index
         self.name = String(cString: name)
@@ -59,13 +62,16 @@ struct RowReference: Sendable, CustomTestStringConvertible {
     static let convolution = (0..<ck_conv_set_count()).compactMap { index in
         ck_conv_set_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) }
     }
+    static let convolutionBF16 = (0..<ck_conv_bf16_set_count()).compactMap { index in
+        ck_conv_bf16_set_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa, isOfBF16: true) }
+    }
     static let quantizedConvolution = (0..<ck_conv_u8_set_count()).compactMap { index in
         ck_conv_u8_set_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) }
     }
     static let levels = (0..<ck_levels_set_count()).compactMap { index in
         ck_levels_set_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) }
     }
-    static let tables = [linear, quantizers, vectorSets, attention, convolution, quantizedConvolution, levels]
+    static let tables = [linear, quantizers, vectorSets, attention, convolution, convolutionBF16, quantizedConvolution, levels]
     static let twins = [linearTwins, attentionTwins]
 
     /// The row, of the table its list is made from.
@@ -80,7 +86,9 @@ struct RowReference: Sendable, CustomTestStringConvertible {
         table == .portable ? PortableKernels.quantizers[index] : try #require(ck_quantize_row_at(index)).pointee
     }
     func vectorSet() throws -> ck_vector_set { table == .portable ? PortableKernels.vector : try #require(ck_vector_set_at(index)).pointee }
-    func convolutionSet() throws -> ck_conv_set { try #require(ck_conv_set_at(index)).pointee }
+    func convolutionSet() throws -> ck_conv_set {
+        try #require(isOfBF16 ? ck_conv_bf16_set_at(index) : ck_conv_set_at(index)).pointee
+    }
     func quantizedConvolutionSet() throws -> ck_conv_u8_set { try #require(ck_conv_u8_set_at(index)).pointee }
     func levelsSet() throws -> ck_levels_set { try #require(ck_levels_set_at(index)).pointee }
     func attentionRow() throws -> ck_attention_row {

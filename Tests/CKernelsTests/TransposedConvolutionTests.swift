@@ -66,14 +66,14 @@ private let cases: [Transposed] = [
                         residual.withUnsafeBufferPointer { residual in
                             var whole = ck_conv_args()
                             whole.shape = transposed.shape(inputs: inputs, outputs: outputs)
-                            whole.input = input.baseAddress
+                            whole.input = UnsafeRawPointer(input.baseAddress)
                             whole.input_pixel_stride = Int64(inputStride)
-                            whole.output = result.baseAddress
+                            whole.output = UnsafeMutableRawPointer(result.baseAddress)
                             whole.output_pixel_stride = Int64(outputStride)
                             whole.epilogue.bias = bias.baseAddress
                             whole.epilogue.activation = CK_CONV_RELU
                             if adds {
-                                whole.epilogue.residual = residual.baseAddress
+                                whole.epilogue.residual = UnsafeRawPointer(residual.baseAddress)
                                 whole.epilogue.residual_pixel_stride = Int64(outputStride)
                             }
                             var file = ck_conv_weights()

@@ -29,7 +29,7 @@ private let smallOptions = KernelCatalog.Options(streamedBytes: 1 << 16)
         let linear = names(ck_linear_row_count(), ck_linear_row_at) { $0.name }, quantize = names(ck_quantize_row_count(), ck_quantize_row_at) { $0.name }
         let attention = names(ck_attention_row_count(), ck_attention_row_at) { $0.name },
             vector = names(ck_vector_set_count(), ck_vector_set_at) { $0.name },
-            images = names(ck_conv_set_count(), ck_conv_set_at) { $0.name }, sparse = names(ck_sparse_row_count(), ck_sparse_row_at) { $0.name }
+            images = names(ck_conv_set_count(), ck_conv_set_at) { $0.name }.union(names(ck_conv_bf16_set_count(), ck_conv_bf16_set_at) { $0.name }), sparse = names(ck_sparse_row_count(), ck_sparse_row_at) { $0.name }
         let portable = PortableKernels.linear.map(\.name) + PortableKernels.quantizers.map(\.name) + [PortableKernels.vector.name, PortableKernels.attention.name]
         let all = linear.union(quantize).union(attention).union(vector).union(images).union(sparse).union(portable.compactMap { $0.map { String(cString: $0) } })
         #expect(Set(catalog.cases.map(\.kernel)).union(catalog.missingRows) == all)

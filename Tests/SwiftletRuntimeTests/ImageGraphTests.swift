@@ -29,6 +29,36 @@ struct ImageGraphTests {
         }
     }
 
+    /// In bf16 both round the same values, but a sum next to the middle between two of them goes either way, and steps that ride on others round once.
+    @Test("random networks in bf16, every instruction set", arguments: ISAPath.allCases)
+    func bf16(_ path: ISAPath) throws {
+        guard path.isHere else { try Test.cancel("This machine has no \(path).") }
+        var kinds: Set<String> = []
+        for seed in 0..<60 {
+            let pool = Pools.all[seed % 3]
+            var network = RandomImageNetwork(seed: UInt64(seed))
+            let graph = try network.build(nodes: 6 + seed % 14)
+            let fused = try PassPipeline(name: "images", [FuseGates(), FoldChannelScales(), FuseConvolution(), DeadCodeElimination()]).run(graph)
+            let excludes = seed % 2 == 0 ? ComputeInBF16() : ComputeInBF16(excluding: CPUBackend.isFastestInF32)
+            let rounded = try PassPipeline(name: "bf16", [excludes, DeadCodeElimination()]).run(fused)
+            for node in rounded.nodes where rounded[node.outputs[0]].type.element == .bf16 {
+                kinds.insert("\(node.op)".prefix { $0.isLetter || $0 == "." }.description)
+                // Nothing is left to the plain definitions that would be slow.
+                #expect(CPUBackend(pool: pool, isa: path.rawValue).preference(for: node, in: rounded) > 0, "\(node.op)")
+            }
+            let expected = try run(rounded, network.input, BackendSet([ReferenceBackend(pool: pool)]))
+            let results = try run(rounded, network.input, BackendSet([CPUBackend(pool: pool, isa: path.rawValue), ReferenceBackend(pool: pool)]))
+            for (index, pair) in zip(results, expected).enumerated() {
+                let scale = pair.1.reduce(1) { max($0, abs($1)) }
+                let worst = zip(pair.0, pair.1).reduce(0) { max($0, abs($1.0 - $1.1)) }
+                let summary = try worst <= 0.03 * scale ? "" : rounded.summary()
+                #expect(worst <= 0.03 * scale, "seed \(seed), output \(index) of \(graph.outputs.count): \(worst) of \(scale)\n\(summary)")
+            }
+        }
+        // Convolutions, pools, joins and casts are of one kind; functions of one and of two operands are the others.
+        #expect(kinds.count >= 3, "\(kinds)")
+    }
+
     private func run(_ graph: Graph, _ input: [Float], _ backends: BackendSet) throws -> [[Float]] {
         let plan = try ExecutionContext(CompiledGraph(graph, backends: backends), stateBinding: [:]).plan([:])
         // Twice: what a run leaves in memory must not matter to the next.

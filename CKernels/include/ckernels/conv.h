@@ -1,4 +1,4 @@
-/// Convolution and pooling of images, f32, channels last.
+/// Convolution and pooling of images, channels last, of f32 numbers; ckernels/conv_bf16.h has the same of bf16.
 ///
 /// An image is [height][width][channels], channels next to each other; the distance between pixels is an argument, so that a call can read or
 /// write a slice of the channels of a wider image (a concatenation then costs nothing). A batch is one call after another, and so are the groups
@@ -47,8 +47,8 @@ typedef struct ck_conv_epilogue {
     const float *bias;    ///< [output_channels]
     const float *factor;  ///< [output_channels]
     const float *offset;  ///< [output_channels]
-    /// An image of the output's size, `residual_pixel_stride` elements between pixels. It may be the output itself, pixel on pixel.
-    const float *residual;
+    /// An image of the output's size and type, `residual_pixel_stride` elements between pixels. It may be the output itself, pixel on pixel.
+    const void *residual;
     int64_t residual_pixel_stride;
     bool residual_first;
     ck_conv_activation activation;
@@ -68,13 +68,14 @@ typedef struct ck_conv_shape {
     int64_t output_channels;  ///< of the group
 } ck_conv_shape;
 
-/// All pointers are those of pixel 0 and channel 0 of the group, whatever the range. Floats of any alignment; panels best 64-byte aligned.
+/// All pointers are those of pixel 0 and channel 0 of the group, whatever the range. Images of the set's type (f32 where nothing else is said), of any
+/// alignment; panels best 64-byte aligned.
 typedef struct ck_conv_args {
     ck_conv_shape shape;
-    const float *input;
+    const void *input;
     int64_t input_pixel_stride;   ///< elements between pixels: the channels of the whole image
-    const float *panels;          ///< what `ck_conv_pack` wrote; null for pooling
-    float *output;                ///< does not overlap the input
+    const void *panels;           ///< what `ck_conv_pack` wrote; null for pooling
+    void *output;                 ///< does not overlap the input
     int64_t output_pixel_stride;
     /// Elements between output rows, and between rows of the residual, where rows do not simply follow each other (a transposed convolution writes
     /// every second pixel of every second row); 0 where they do. The dense convolution alone looks at these.

@@ -32,8 +32,10 @@ extension CPULowering {
         case .rmsNorm, .layerNorm: return isFloat(0) && (1..<operands.count).allSatisfy(isVector)
         case .softmax: return isFloat(0)
         case .unary(let function):
+            if operands[0].type.element == .bf16 { return canLowerBF16(node, in: graph) }
             return isFloat(0) && (VectorKernels.has(function) || (!function.isTest && operands[0].type.shape.fixedSizes != nil))
         case .binary(let function):
+            if operands[0].type.element == .bf16 { return canLowerBF16(node, in: graph) }
             func isElements(_ index: Int) -> Bool { operands[index].type.element == .f32 && operands[index].weight.map { $0.format == .dense(.f32) } ?? true }
             guard isElements(0), isElements(1), !function.isComparison else { return false }
             return isRowWise(function, operands[0], operands[1]) || operands.allSatisfy { $0.type.shape.fixedSizes != nil }

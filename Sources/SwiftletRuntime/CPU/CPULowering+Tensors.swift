@@ -6,12 +6,12 @@ extension CPULowering {
     static func canLower(_ op: TensorOp, _ node: Node, in graph: Graph) -> Bool {
         let types = node.inputs.map { graph[$0].type }
         func isComputed(_ index: Int) -> Bool { graph[node.inputs[index]].weight == nil && graph[node.inputs[index]].state == nil }
-        func isConstant(_ index: Int) -> Bool { graph[node.inputs[index]].weight?.format == .dense(.f32) }
+        func isConstant(_ index: Int, _ element: DType = .f32) -> Bool { graph[node.inputs[index]].weight?.format == .dense(element) }
         guard (types + node.outputs.map { graph[$0].type }).allSatisfy({ $0.shape.fixedSizes != nil }) else { return false }
         switch op {
         case .convolution(let convolution):
-            guard isComputed(0), isConstant(1), ImageSize(types[0]) != nil, ImageSize(graph[node.outputs[0]].type) != nil else { return false }
-            guard !convolution.hasBias || isConstant(2), convolution.activation.map({ activation($0) != nil }) ?? true else { return false }
+            guard isComputed(0), isConstant(1) || isConstant(1, .bf16), ImageSize(types[0]) != nil, ImageSize(graph[node.outputs[0]].type) != nil else { return false }
+            guard !convolution.hasBias || isConstant(2) || isConstant(2, .bf16), convolution.activation.map({ activation($0) != nil }) ?? true else { return false }
             return !convolution.hasResidual || isComputed(node.inputs.count - 1)
         case .transposedConvolution(let convolution):
             let window = convolution.window
@@ -20,13 +20,14 @@ extension CPULowering {
                 convolution.activation.map({ activation($0) != nil }) ?? true else { return false }
             return (window.low + window.high + convolution.outputPadding).allSatisfy { $0 == 0 } && window.dilations.allSatisfy { $0 == 1 }
         case .pool(let pool):
-            guard isComputed(0), types[0].element == .f32, ImageSize(types[0]) != nil, ImageSize(graph[node.outputs[0]].type) != nil else { return false }
+            guard isComputed(0), [.f32, .bf16].contains(types[0].element), ImageSize(types[0]) != nil, ImageSize(graph[node.outputs[0]].type) != nil else { return false }
             switch pool.kind {
             case .maximum(let indices): return !indices
             case .average: return true
             case .norm: return false
             }
         case .transpose, .slice, .expand, .concat: return node.inputs.indices.allSatisfy { graph[node.inputs[$0]].state == nil }
+        case .reduce where types[0].element == .bf16: return canLowerBF16(node, in: graph)
         case .reduce(_, let axes, _):
             let rank = types[0].shape.count
             guard types[0].element == .f32, isComputed(0), !axes.isEmpty, axes.allSatisfy({ (types[0].shape[$0].fixed ?? 0) > 0 }) else { return false }
@@ -40,9 +41,28 @@ extension CPULowering {
                 && !resize.antialiases
         case .quantize, .dequantize, .quantizedConvolution, .quantizedLinear, .quantizedMean, .quantizedSum: return canLowerQuantized(op, node, in: graph)
         case .recurrent(let recurrent): return canLower(recurrent, node, in: graph)
-        case .deformableConvolution, .gridSample, .roiAlign, .select, .cast, .bitcast, .pad, .gather,
+        case .cast(let element, saturates: _): return isComputed(0) && Set([types[0].element, element]) == [.f32, .bf16]
+        case .deformableConvolution, .gridSample, .roiAlign, .select, .bitcast, .pad, .gather,
             .gatherElements, .gatherND, .scatterElements, .scatterND, .argument, .topK, .cumulative:
             return false
+        }
+    }
+
+    /// Whether `lowerImages` takes a function of elements, or a mean over space, of an image of bf16.
+    static func canLowerBF16(_ node: Node, in graph: Graph) -> Bool {
+        let result = graph[node.outputs[0]].type
+        guard graph[node.inputs[0]].weight == nil, result.element == .bf16, ImageSize(graph[node.inputs[0]].type) != nil, ImageSize(result) != nil else { return false }
+        switch node.op {
+        case .unary(let function): return activation(function) != nil
+        case .tensor(.reduce(.mean, let axes, keepsAxes: true)): return axes == Array(2..<result.shape.count)
+        case .binary(let function):
+            let other = graph[node.inputs[1]]
+            guard graph[node.inputs[0]].type == result else { return false }
+            if other.type == result { return function == .add && other.weight == nil }
+            if graph.channelConstant(node.inputs[1], of: node.outputs[0]) != nil { return [.add, .subtract, .multiply, .divide].contains(function) }
+            guard let sizes = result.shape.fixedSizes, other.weight == nil, other.type.element == .f32 else { return false }
+            return function == .multiply && other.type.shape.fixedSizes == Array(sizes.prefix(2)) + Array(repeating: 1, count: sizes.count - 2)
+        default: return false
         }
     }
 

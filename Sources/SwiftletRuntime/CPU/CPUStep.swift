@@ -21,6 +21,7 @@ enum CPUStep {
     case recurrent(RecurrentStep)
     case quantizedWindow(QuantizedWindowStep)
     case levels(LevelStep)
+    case cast(CastStep)
 
     /// The rows of a step that makes each row from the same row of what it reads: it may run beside its neighbours of that kind, row by row.
     var rows: RowTasks? {
@@ -32,7 +33,7 @@ enum CPUStep {
         case .rotaryTable(let step): step.tasks
         case .rotary(let step): step.tasks
         case .cacheWrite(let step): step.tasks
-        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels: nil
+        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels, .cast: nil
         }
     }
 
@@ -51,6 +52,7 @@ enum CPUStep {
         case .recurrent(let step): step.taskCount
         case .quantizedWindow(let step): step.taskCount
         case .levels(let step): step.taskCount
+        case .cast(let step): step.taskCount
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: rows?.taskCount ?? 0
         }
     }
@@ -77,6 +79,7 @@ enum CPUStep {
         case .recurrent(let step): step.execute(task, scratch: scratch)
         case .quantizedWindow(let step): step.execute(task)
         case .levels(let step): step.execute(task)
+        case .cast(let step): step.execute(task)
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: break
         }
     }
@@ -92,7 +95,7 @@ enum CPUStep {
         case .rotaryTable(let step): step.execute(rows)
         case .rotary(let step): step.execute(rows)
         case .cacheWrite(let step): step.execute(rows)
-        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels: break
+        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels, .cast: break
         }
     }
 }

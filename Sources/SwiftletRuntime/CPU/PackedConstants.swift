@@ -10,9 +10,15 @@ final class PackedConstants: @unchecked Sendable {
     enum Form: Hashable {
         case matrix(rows: Int, columns: Int)
         case recurrent(rows: Int, columns: Int, directions: Int)
-        case convolution(outputs: Int, inputs: Int, taps: Int, groups: Int, winograd: Bool)
+        case convolution(outputs: Int, inputs: Int, taps: Int, groups: Int, panels: ConvolutionPanels)
         case transposedConvolution(outputs: Int, inputs: Int, taps: Int)
         case quantizedConvolution(outputs: Int, inputs: Int, height: Int, width: Int, groups: Int, depthwise: Bool, zero: UInt8, bias: [Int32])
+    }
+
+    /// What the panels of a convolution hold.
+    enum ConvolutionPanels {
+        /// Weights as f32, and these transformed; pairs of bf16.
+        case floats, winograd, pairs
     }
 
     struct Key: Hashable {

@@ -14,6 +14,7 @@ typealias LayerNormKernel =
 typealias SoftmaxKernel = @convention(c) (UnsafeMutablePointer<Float>?, UnsafePointer<Float>?, Int64, Float, Float) -> Void
 typealias FactorKernel = @convention(c) (UnsafePointer<Float>?, Float, Int64, UnsafeMutablePointer<Float>?) -> Void
 typealias AddScaledKernel = @convention(c) (UnsafePointer<Float>?, UnsafePointer<Float>?, Float, Int64, UnsafeMutablePointer<Float>?) -> Void
+typealias NarrowKernel = @convention(c) (UnsafePointer<Float>?, Int64, UnsafeMutablePointer<UInt16>?) -> Void
 typealias WidenKernel = @convention(c) (UnsafePointer<UInt16>?, Int64, UnsafeMutablePointer<Float>?) -> Void
 
 /// The row operations of the best vector set within an ISA mask.
@@ -27,6 +28,7 @@ struct VectorKernels: Sendable {
     let addScaled: AddScaledKernel
     let scale, softcap: FactorKernel
     let f16ToF32, bf16ToF32: WidenKernel
+    let f32ToBF16: NarrowKernel
     let ropeAdjacent, ropeHalf: RopeKernel
 
     /// Throws `SwiftletError.unsupported` when the set lacks an operation, which would be an incomplete build.
@@ -57,6 +59,7 @@ struct VectorKernels: Sendable {
         softcap = try required(set.softcap, "softcap")
         f16ToF32 = try required(set.f16_to_f32, "f16_to_f32")
         bf16ToF32 = try required(set.bf16_to_f32, "bf16_to_f32")
+        f32ToBF16 = try required(set.f32_to_bf16, "f32_to_bf16")
         ropeAdjacent = try required(set.rope_adjacent, "rope_adjacent")
         ropeHalf = try required(set.rope_half, "rope_half")
     }

@@ -13,16 +13,21 @@ extension CPULowering {
             guard node.inputs.contains(where: liesAsImage), imageSize(node.outputs[0]) != nil else { return false }
             lowerImageConcat(node)
         case .tensor(.reduce(.mean, let axes, keepsAxes: true)):
-            guard liesAsImage(node.inputs[0]) else { return false }
+            guard liesAsImage(node.inputs[0]) || graph[node.inputs[0]].type.element == .bf16 else { return false }
             let shape = try sizes(node.inputs[0])
             guard axes == Array(2..<shape.count) else { return false }
             try lower(Pool(kind: .average(countsPadding: false), window: Window(kernel: Array(shape.dropFirst(2)))), node)
+        case .tensor(.cast(_, saturates: _)): try lowerCast(node, vector)
         case .tensor(.transpose([0, 2, 3, 1])):
             guard let image = imageSlots[node.inputs[0]], !partition.outputs.contains(root(node.outputs[0])) else { return false }
             // The result is what lies there already.
             touch(image)
             slotOfValue[node.outputs[0]] = image
         case .unary(let function):
+            if graph[node.inputs[0]].type.element == .bf16 {
+                try lowerPixels(node.inputs[0], node, epilogue: epilogue(bias: nil, function, node))
+                return true
+            }
             guard liesAsImage(node.inputs[0]) else { return false }
             lowerImageElements(.unary(function), node, vector)
         case .binary(let function): return try lowerImages(function, node, vector)
@@ -58,8 +63,8 @@ extension CPULowering {
         let x, out: SlotID
         /// The whole images.
         let input, output: ImageSize
-        var panels: UnsafePointer<Float>?
-        var groupPanels = 0
+        var panels: UnsafeRawPointer?
+        var groupPanelBytes = 0
         var epilogue = ck_conv_epilogue()
         var residual: SlotID?
         var factor: SlotID?
@@ -82,14 +87,14 @@ extension CPULowering {
             let window = open.window
             var args = ck_conv_args()
             args.shape = window.shape
-            args.input = UnsafePointer(binder.floats(window.x))
+            args.input = UnsafeRawPointer(binder.raw(window.x))
             args.input_pixel_stride = Int64(window.input.channels)
             args.panels = window.panels
-            args.output = binder.floats(window.out)
+            args.output = binder.raw(window.out)
             args.output_pixel_stride = Int64(window.output.channels)
             args.epilogue = window.epilogue
             if let residual = window.residual {
-                args.epilogue.residual = UnsafePointer(binder.floats(residual))
+                args.epilogue.residual = UnsafeRawPointer(binder.raw(residual))
                 args.epilogue.residual_pixel_stride = Int64(window.output.channels)
             }
             if let factor = window.factor { args.epilogue.factor = UnsafePointer(binder.floats(factor)) }
@@ -97,14 +102,15 @@ extension CPULowering {
             return .window(
                 WindowStep(
                     kernel: window.kernel, args: try binder.store([args]), images: window.input.count, groups: window.groups,
-                    inputStride: window.input.elements, outputStride: window.output.elements, residualStride: window.output.elements,
+                    elementBytes: window.input.elementBytes, inputStride: window.input.elements, outputStride: window.output.elements, residualStride: window.output.elements,
                     factorStride: window.factor == nil ? 0 : window.output.channels, groupInputs: Int(window.shape.input_channels),
-                    groupOutputs: Int(window.shape.output_channels), groupPanels: window.groupPanels, cut: window.cut))
+                    groupOutputs: Int(window.shape.output_channels), groupPanelBytes: window.groupPanelBytes, cut: window.cut))
         }
     }
 
-    private func convolutionKernels() throws -> ck_conv_set {
-        guard let set = ck_conv_find(backend.isa) else {
+    /// The kernels for images of `element`.
+    private func convolutionKernels(_ element: DType = .f32) throws -> ck_conv_set {
+        guard let set = element == .bf16 ? ck_conv_bf16_find(backend.isa) : ck_conv_find(backend.isa) else {
             throw SwiftletError.unsupported(file: "kernels", place: "convolution", reason: "no kernels are in this build", remedy: "Rebuild the package.")
         }
         return set.pointee
@@ -134,25 +140,43 @@ extension CPULowering {
         return shape
     }
 
-    /// Packs `groups` matrices of weights `[outputs, inputs, taps]`; returns the panels and the floats from one group's to the next.
+    /// Packs `groups` matrices of weights `[outputs, inputs, taps]`, f32 or bf16; returns the panels and the bytes from one group's to the next.
     private mutating func pack(
-        _ value: ValueID, outputs: Int, inputs: Int, taps: Int, groups: Int, winograd: Bool = false
-    ) throws -> (UnsafePointer<Float>, Int) {
-        let bytes = winograd ? ck_winograd_packed_bytes(Int64(outputs), Int64(inputs)) : ck_conv_packed_bytes(Int64(outputs), Int64(inputs), Int64(taps))
-        let form = PackedConstants.Form.convolution(outputs: outputs, inputs: inputs, taps: taps, groups: groups, winograd: winograd)
-        let panels = try packed(value, form, partBytes: bytes, parts: groups) { source, group, target in
-            var call = ck_conv_weights()
-            call.values = source.assumingMemoryBound(to: Float.self) + group * outputs * inputs * taps
-            (call.output_channels, call.input_channels, call.taps) = (Int64(outputs), Int64(inputs), Int64(taps))
-            (call.output_stride, call.input_stride, call.tap_stride) = (Int64(inputs * taps), Int64(taps), 1)
-            let target = target.assumingMemoryBound(to: Float.self)
-            if winograd { ck_winograd_pack(&call, target) } else { ck_conv_pack(&call, target) }
+        _ value: ValueID, outputs: Int, inputs: Int, taps: Int, groups: Int, as panels: PackedConstants.ConvolutionPanels
+    ) throws -> (UnsafeRawPointer, Int) {
+        let (rows, columns, depth) = (Int64(outputs), Int64(inputs), Int64(taps))
+        let bytes =
+            switch panels {
+            case .floats: ck_conv_packed_bytes(rows, columns, depth)
+            case .winograd: ck_winograd_packed_bytes(rows, columns)
+            case .pairs: ck_conv_bf16_packed_bytes(rows, columns, depth)
+            }
+        let form = PackedConstants.Form.convolution(outputs: outputs, inputs: inputs, taps: taps, groups: groups, panels: panels)
+        let count = outputs * inputs * taps
+        let vector = try VectorKernels(isa: backend.isa)
+        let isNarrow = graph[value].type.element == .bf16
+        let packed = try packed(value, form, partBytes: bytes, parts: groups) { source, group, target in
+            let floats = isNarrow ? try AlignedMemory(byteCount: count * MemoryLayout<Float>.stride, purpose: "weight") : nil
+            if let floats {
+                vector.bf16ToF32(source.assumingMemoryBound(to: UInt16.self) + group * count, Int64(count), floats.base.assumingMemoryBound(to: Float.self))
+            }
+            withExtendedLifetime(floats) {
+                var call = ck_conv_weights()
+                call.values = floats.map { UnsafePointer($0.base.assumingMemoryBound(to: Float.self)) } ?? source.assumingMemoryBound(to: Float.self) + group * count
+                (call.output_channels, call.input_channels, call.taps) = (rows, columns, depth)
+                (call.output_stride, call.input_stride, call.tap_stride) = (Int64(inputs * taps), depth, 1)
+                switch panels {
+                case .floats: ck_conv_pack(&call, target.assumingMemoryBound(to: Float.self))
+                case .winograd: ck_winograd_pack(&call, target.assumingMemoryBound(to: Float.self))
+                case .pairs: ck_conv_bf16_pack(&call, target.assumingMemoryBound(to: UInt16.self))
+                }
+            }
         }
-        return (panels.assumingMemoryBound(to: Float.self), bytes / MemoryLayout<Float>.stride)
+        return (packed, bytes)
     }
 
     /// Packs the weights of a transposed convolution, `[inputs, features, taps]`, as those of a 1 × 1 one with outputs in the order (tap, feature).
-    private mutating func packTransposed(_ value: ValueID, inputs: Int, features: Int, taps: Int) throws -> UnsafePointer<Float> {
+    private mutating func packTransposed(_ value: ValueID, inputs: Int, features: Int, taps: Int) throws -> UnsafeRawPointer {
         let outputs = taps * features
         let form = PackedConstants.Form.transposedConvolution(outputs: outputs, inputs: inputs, taps: taps)
         let panels = try packed(value, form, partBytes: ck_conv_packed_bytes(Int64(outputs), Int64(inputs), 1)) { source, _, target in
@@ -171,7 +195,7 @@ extension CPULowering {
                 ck_conv_pack(&call, target.assumingMemoryBound(to: Float.self))
             }
         }
-        return panels.assumingMemoryBound(to: Float.self)
+        return panels
     }
 
     /// What rides on a convolution from the start.
@@ -187,7 +211,8 @@ extension CPULowering {
 
     private mutating func lower(_ convolution: Convolution, _ node: Node) throws {
         guard let input = imageSize(node.inputs[0]), let output = imageSize(node.outputs[0]) else { throw noKernel(node) }
-        let set = try convolutionKernels()
+        let element = graph[node.inputs[0]].type.element
+        let set = try convolutionKernels(element)
         let residualValue = convolution.hasResidual ? node.inputs.last : nil
         prepareImage(node.inputs[0])
         if let residualValue { prepareImage(residualValue) }
@@ -197,10 +222,12 @@ extension CPULowering {
         let channels = isDepthwise ? output.channels : outputs
         let geometry = shape(convolution.window, from: input, to: output, inputs: isDepthwise ? output.channels : inputs, outputs: channels)
         let winograd = isDepthwise ? nil : withUnsafePointer(to: geometry) { ck_winograd_pays($0) } ? set.winograd : nil
-        let (panels, groupPanels) =
+        let (panels, groupPanelBytes) =
             isDepthwise
-            ? try pack(node.inputs[1], outputs: output.channels, inputs: 1, taps: taps, groups: 1)
-            : try pack(node.inputs[1], outputs: outputs, inputs: inputs, taps: taps, groups: convolution.groups, winograd: winograd != nil)
+            ? try pack(node.inputs[1], outputs: output.channels, inputs: 1, taps: taps, groups: 1, as: .floats)
+            : try pack(
+                node.inputs[1], outputs: outputs, inputs: inputs, taps: taps, groups: convolution.groups,
+                as: element == .bf16 ? .pairs : winograd == nil ? .floats : .winograd)
         var epilogue = try epilogue(bias: convolution.hasBias ? floats(node.inputs[2]) : nil, convolution.activation, node)
         epilogue.residual_first = convolution.addsResidualFirst
         let x = slot(readingImage: node.inputs[0])
@@ -213,7 +240,7 @@ extension CPULowering {
                 kernel: try winograd.map { .winograd($0, scratchBytes: ck_winograd_scratch_bytes(Int64(channels), Int64(inputs))) }
                     ?? .plain(required(isDepthwise ? set.depthwise : set.dense)),
                 shape: geometry, groups: isDepthwise ? 1 : convolution.groups, x: x, out: out, input: input, output: output, panels: panels,
-                groupPanels: groupPanels, epilogue: epilogue, residual: residual,
+                groupPanelBytes: groupPanelBytes, epilogue: epilogue, residual: residual,
                 cut: WindowCut(
                     pixels: winograd == nil ? output.pixels : tiles, channels: channels,
                     pixelTile: Int(isDepthwise || winograd != nil ? 1 : set.pixel_tile), panelTile: Int(isDepthwise ? 1 : set.panel_tile),
@@ -257,7 +284,7 @@ extension CPULowering {
 
     private mutating func lower(_ pool: Pool, _ node: Node) throws {
         guard let input = imageSize(node.inputs[0]), let output = imageSize(node.outputs[0]) else { throw noKernel(node) }
-        let set = try convolutionKernels()
+        let set = try convolutionKernels(graph[node.inputs[0]].type.element)
         prepareImage(node.inputs[0])
         let kernel: WindowStep.Kernel, countsPadding: Bool
         switch pool.kind {
@@ -308,6 +335,17 @@ extension CPULowering {
 
     // MARK: Elements
 
+    /// Between f32 and bf16, in whichever order the elements lie.
+    private mutating func lowerCast(_ node: Node, _ vector: VectorKernels) throws {
+        let x = node.inputs[0]
+        let asImage = liesAsImage(x)
+        let from = asImage ? slot(readingImage: x) : slot(reading: x)
+        let to = asImage ? slot(writingImage: node.outputs[0]) : slot(writing: node.outputs[0])
+        let count = try sizes(x).reduce(1, *)
+        let function: CastStep.Function = graph[x].type.element == .f32 ? .narrow(vector.f32ToBF16) : .widen(vector.bf16ToF32)
+        emit { binder in .cast(CastStep(function: function, x: UnsafeRawPointer(binder.raw(from)), out: binder.raw(to), count: count)) }
+    }
+
     private mutating func lowerImageConcat(_ node: Node) {
         for input in node.inputs { prepareImage(input) }
         guard let output = imageSize(node.outputs[0]) else { return }
@@ -327,22 +365,27 @@ extension CPULowering {
 
     private mutating func lowerImages(_ function: Binary, _ node: Node, _ vector: VectorKernels) throws -> Bool {
         let (a, b) = (node.inputs[0], node.inputs[1])
-        guard liesAsImage(a) || liesAsImage(b), let size = imageSize(node.outputs[0]) else { return false }
+        let isNarrow = graph[a].type.element == .bf16
+        guard liesAsImage(a) || liesAsImage(b) || isNarrow, imageSize(node.outputs[0]) != nil else { return false }
         if graph[a].type == graph[b].type {
             if function == .add, rideSum(of: a, b, result: node.outputs[0]) || rideSum(of: b, a, result: node.outputs[0]) { return true }
             prepareImage(a)
             prepareImage(b)
+            if isNarrow {
+                try lowerPixels(a, node, epilogue: ck_conv_epilogue(), adding: b)
+                return true
+            }
             lowerImageElements(.binary(function), node, vector)
             return true
         }
         // One operand of the result's shape, the other one number a channel.
         let (image, other) = graph[a].type == graph[node.outputs[0]].type ? (a, b) : (b, a)
-        guard graph[image].type == graph[node.outputs[0]].type, liesAsImage(image), let channels = channelVector(other, of: node.outputs[0]) else { return false }
+        guard graph[image].type == graph[node.outputs[0]].type, liesAsImage(image) || isNarrow, let channels = channelVector(other, of: node.outputs[0]) else { return false }
         guard function == .multiply || function == .add || (image == a && function == .subtract) || (image == a && function == .divide) else { return false }
         if case .constant(let values) = channels, try ride(function, values, on: image, result: node.outputs[0]) { return true }
-        let set = try convolutionKernels()
+        prepareImage(image)
         var epilogue = ck_conv_epilogue()
-        var factor: SlotID?
+        var factor: ValueID?
         switch channels {
         case .constant(let values):
             switch function {
@@ -353,21 +396,31 @@ extension CPULowering {
             }
         case .computed:
             guard function == .multiply else { return false }
-            preparePlain(other)
-            factor = slot(reading: other)
+            factor = other
         }
+        try lowerPixels(image, node, epilogue: epilogue, factor: factor)
+        return true
+    }
+
+    /// Each pixel by itself: an average over one with what happens behind it. `factor`: a computed number a channel; `adding`: another image.
+    private mutating func lowerPixels(_ image: ValueID, _ node: Node, epilogue: ck_conv_epilogue, factor: ValueID? = nil, adding: ValueID? = nil) throws {
+        guard let size = imageSize(image) else { throw noKernel(node) }
+        let set = try convolutionKernels(graph[image].type.element)
+        prepareImage(image)
+        if let factor { preparePlain(factor) }
+        let factorSlot = factor.map { slot(reading: $0) }
         let x = slot(readingImage: image)
+        let residual = adding.map { slot(readingImage: $0) }
         let out = slot(writingImage: node.outputs[0], inPlace: image)
         emit(
             LoweredWindow(
                 kernel: .plain(try required(set.average_pool)),
                 shape: shape(Window(kernel: [1, 1]), from: size, to: size, inputs: size.channels, outputs: size.channels), x: x, out: out, input: size,
-                output: size, epilogue: epilogue, factor: factor,
+                output: size, epilogue: epilogue, residual: residual, factor: factorSlot,
                 cut: WindowCut(
                     pixels: size.pixels, channels: size.channels, pixelTile: 1, panelTile: 1 << 20, multiplyAccumulates: size.elements * 8,
                     threads: pool.threadCount)),
             result: node.outputs[0])
-        return true
     }
 
     /// The window step before, when it makes `image` and nobody reads that but the node being lowered, which may then ride on the step.

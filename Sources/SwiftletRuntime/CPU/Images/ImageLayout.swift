@@ -16,7 +16,7 @@ struct ImageSize: Equatable {
 
     /// Nil for values of other ranks or types, or with sizes that are no numbers.
     init?(_ type: ValueType) {
-        guard type.element == .f32 || type.element == .u8, let sizes = type.shape.fixedSizes, sizes.count == 3 || sizes.count == 4, sizes.allSatisfy({ $0 > 0 }) else { return nil }
+        guard [.f32, .bf16, .u8].contains(type.element), let sizes = type.shape.fixedSizes, sizes.count == 3 || sizes.count == 4, sizes.allSatisfy({ $0 > 0 }) else { return nil }
         elementBytes = type.element.byteCount
         (count, channels) = (sizes[0], sizes[1])
         (height, width) = sizes.count == 4 ? (sizes[2], sizes[3]) : (1, sizes[2])

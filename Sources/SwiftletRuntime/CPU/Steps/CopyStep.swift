@@ -31,9 +31,12 @@ struct CopyStep {
             for index in 0..<current.size { copy(x + index * current.stride, out + index * current.outStride, axis: axis + 1) }
             return
         }
-        if rest == 2, elementBytes == 4, axes[axis].size > 1, axes[axis + 1].size > 1 {
+        if rest == 2, axes[axis].size > 1, axes[axis + 1].size > 1 {
             let (rows, columns) = (axes[axis], axes[axis + 1])
-            if columns.outStride != 4 || columns.stride != 4 { return copyMatrix(x, out, rows, columns) }
+            if columns.outStride != elementBytes || columns.stride != elementBytes {
+                if elementBytes == 4 { return copyMatrix(x, out, rows, columns, UInt32.self) }
+                if elementBytes == 2 { return copyMatrix(x, out, rows, columns, UInt16.self) }
+            }
         }
         if rest == 2 {
             let current = axes[axis]
@@ -65,15 +68,18 @@ struct CopyStep {
         }
     }
 
-    /// A matrix of words whose rows are not contiguous on one side: in squares of 16 × 16, so that the lines of both sides are used while cached.
-    private func copyMatrix(_ x: UnsafeRawPointer, _ out: UnsafeMutableRawPointer, _ rows: Axis, _ columns: Axis) {
+    /// A matrix whose rows are not contiguous on one side: in squares of 16 × 16, so that the lines of both sides are used while cached.
+    @inline(__always)
+    private func copyMatrix<Element: BitwiseCopyable>(
+        _ x: UnsafeRawPointer, _ out: UnsafeMutableRawPointer, _ rows: Axis, _ columns: Axis, _ type: Element.Type
+    ) {
         let edge = 16
         for row in stride(from: 0, to: rows.size, by: edge) {
             for column in stride(from: 0, to: columns.size, by: edge) {
                 for j in column..<min(columns.size, column + edge) {
                     let (from, to) = (x + j * columns.stride, out + j * columns.outStride)
                     for i in row..<min(rows.size, row + edge) {
-                        to.storeBytes(of: from.load(fromByteOffset: i * rows.stride, as: UInt32.self), toByteOffset: i * rows.outStride, as: UInt32.self)
+                        to.storeBytes(of: from.load(fromByteOffset: i * rows.stride, as: type), toByteOffset: i * rows.outStride, as: type)
                     }
                 }
             }

@@ -20,10 +20,12 @@ struct WindowStep {
     let args: UnsafePointer<ck_conv_args>
     let images: Int
     let groups: Int
+    /// Bytes of an element of an image.
+    let elementBytes: Int
     /// Elements from image to image.
     let inputStride, outputStride, residualStride, factorStride: Int
-    /// Channels from group to group, and elements from group to group in the packed weights.
-    let groupInputs, groupOutputs, groupPanels: Int
+    /// Channels from group to group, and bytes from group to group in the packed weights.
+    let groupInputs, groupOutputs, groupPanelBytes: Int
     let cut: WindowCut
 
     var taskCount: Int { images * groups * cut.count }
@@ -32,13 +34,13 @@ struct WindowStep {
         let (part, place) = task.quotientAndRemainder(dividingBy: cut.count)
         let (image, group) = part.quotientAndRemainder(dividingBy: groups)
         var call = args.pointee
-        call.input += image * inputStride + group * groupInputs
-        call.output += image * outputStride + group * groupOutputs
-        if call.panels != nil { call.panels += group * groupPanels }
+        call.input += (image * inputStride + group * groupInputs) * elementBytes
+        call.output += (image * outputStride + group * groupOutputs) * elementBytes
+        if call.panels != nil { call.panels += group * groupPanelBytes }
         if call.epilogue.bias != nil { call.epilogue.bias += group * groupOutputs }
         if call.epilogue.factor != nil { call.epilogue.factor += image * factorStride + group * groupOutputs }
         if call.epilogue.offset != nil { call.epilogue.offset += group * groupOutputs }
-        if call.epilogue.residual != nil { call.epilogue.residual += image * residualStride + group * groupOutputs }
+        if call.epilogue.residual != nil { call.epilogue.residual += (image * residualStride + group * groupOutputs) * elementBytes }
         let (pixels, panels) = cut.ranges(of: place)
         (call.first_pixel, call.pixel_count) = (Int64(pixels.lowerBound), Int64(pixels.count))
         (call.first_panel, call.panel_count) = (Int64(panels.lowerBound), Int64(panels.count))

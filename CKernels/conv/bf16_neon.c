@@ -1,0 +1,31 @@
+// Convolution and pooling of bf16 images for Armv8 Advanced SIMD: the bodies shared by all instruction sets, with a tile of 6 pixels by 16 channels.
+#include "conv/sets.h"
+
+#if defined(__aarch64__)
+
+#include <arm_neon.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "isa/simd_neon.h"
+#include "isa/simd.h"
+
+#include "vector/math.h"
+
+#include "conv/numbers_bf16.h"
+#include "conv/bf16_widened.h"
+#include "conv/epilogue.h"
+
+enum { dense_pixels = 6, dense_vectors = 4, dense_halves = 0 };
+#define DENSE_COUNTS(each) each(6) each(3) each(2) each(1)
+#include "conv/dense.h"
+#include "conv/depthwise_floats.h"
+#include "conv/depthwise.h"
+#include "conv/pool.h"
+
+const ck_conv_set ck_conv_bf16_neon = {
+    .name = "conv_bf16_neon", .isa = CK_ISA_NEON, .pixel_tile = dense_pixels, .panel_tile = dense_panels,
+    .dense = dense, .depthwise = depthwise, .max_pool = max_pool, .average_pool = average_pool,
+};
+
+#endif
