@@ -18,6 +18,7 @@ const ck_conv_set ck_conv_bf16_scalar = {
 
 static const ck_conv_set *const sets[] = {
 #if defined(__x86_64__)
+    &ck_conv_bf16_amx,
     &ck_conv_bf16_avx512_bf16,
     &ck_conv_bf16_avx512,
     &ck_conv_bf16_avx2,

@@ -309,7 +309,7 @@ struct ImageLayer {
 
 extension RowReference {
     /// The sets of f32 images and those of bf16.
-    fileprivate static let images = convolution + convolutionBF16
+    fileprivate static let images = convolution + convolutionBF16 + convolutionTwins
 
     fileprivate var isNarrow: Bool { isOfBF16 }
     fileprivate var imageOperations: [ImageOperation] { isNarrow ? ImageOperation.general : ImageOperation.allCases }
@@ -340,7 +340,7 @@ private let windows: [Window] = [
         let set = try set(reference)
         for operation in ImageOperation.general {
             for window in windows {
-                for (inputs, outputs, wider) in [(1, 1, 0), (3, 16, 0), (3, 17, 1), (16, 33, 0), (19, 40, 5), (8, 24, 0)] {
+                for (inputs, outputs, wider) in [(1, 1, 0), (3, 16, 0), (3, 17, 1), (16, 33, 0), (19, 40, 5), (8, 24, 0), (67, 33, 1)] {
                     let layer = ImageLayer(operation, window, inputs: inputs, outputs: outputs, widerBy: wider, isNarrow: reference.isNarrow)
                     #expect(layer.worst(try layer.run(set), layer.naive()) <= 1, "\(operation) \(inputs) to \(outputs) \(window)")
                 }

@@ -65,6 +65,7 @@ struct RowReference: Sendable, CustomTestStringConvertible {
     static let convolutionBF16 = (0..<ck_conv_bf16_set_count()).compactMap { index in
         ck_conv_bf16_set_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa, isOfBF16: true) }
     }
+    static let convolutionTwins = ck_conv_bf16_twin().map { [RowReference(.twins, 0, $0.pointee.name, $0.pointee.isa, isOfBF16: true)] } ?? []
     static let quantizedConvolution = (0..<ck_conv_u8_set_count()).compactMap { index in
         ck_conv_u8_set_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) }
     }
@@ -72,7 +73,7 @@ struct RowReference: Sendable, CustomTestStringConvertible {
         ck_levels_set_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) }
     }
     static let tables = [linear, quantizers, vectorSets, attention, convolution, convolutionBF16, quantizedConvolution, levels]
-    static let twins = [linearTwins, attentionTwins]
+    static let twins = [linearTwins, attentionTwins, convolutionTwins]
 
     /// The row, of the table its list is made from.
     func linearRow() throws -> ck_linear_row {
@@ -87,7 +88,7 @@ struct RowReference: Sendable, CustomTestStringConvertible {
     }
     func vectorSet() throws -> ck_vector_set { table == .portable ? PortableKernels.vector : try #require(ck_vector_set_at(index)).pointee }
     func convolutionSet() throws -> ck_conv_set {
-        try #require(isOfBF16 ? ck_conv_bf16_set_at(index) : ck_conv_set_at(index)).pointee
+        try #require(table == .twins ? ck_conv_bf16_twin() : isOfBF16 ? ck_conv_bf16_set_at(index) : ck_conv_set_at(index)).pointee
     }
     func quantizedConvolutionSet() throws -> ck_conv_u8_set { try #require(ck_conv_u8_set_at(index)).pointee }
     func levelsSet() throws -> ck_levels_set { try #require(ck_levels_set_at(index)).pointee }

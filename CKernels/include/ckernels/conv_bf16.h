@@ -17,6 +17,9 @@ const ck_conv_set *ck_conv_bf16_set_at(size_t index);
 /// The best set within `isa_mask`; the scalar set when nothing else fits, never null.
 const ck_conv_set *ck_conv_bf16_find(uint32_t isa_mask);
 
+/// The set of AMX with its tiles in plain C, for tests on machines with AVX-512 BF16 (its `isa`): never found by a look-up. Null in other builds.
+const ck_conv_set *ck_conv_bf16_twin(void);
+
 /// Bytes of the packed weights of a group of a dense convolution, a multiple of 64.
 size_t ck_conv_bf16_packed_bytes(int64_t output_channels, int64_t input_channels, int64_t taps);
 /// Rounds weights to nearest even and packs them into `panels`, 64-byte aligned memory of `ck_conv_bf16_packed_bytes`.

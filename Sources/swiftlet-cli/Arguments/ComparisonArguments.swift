@@ -31,7 +31,7 @@ struct ComparisonArguments: ParsableArguments {
     var shape: [NamedArgument] = []
 
     @OptionGroup(title: "Pictures") var image: ImageArguments
-    @OptionGroup var network: NetworkArguments
+    @OptionGroup var machine: MachineArguments
 
     func validate() throws {
         if context < 4 { throw ValidationError("--context must be at least 4.") }
@@ -49,16 +49,16 @@ struct ComparisonArguments: ParsableArguments {
         guard try ModelFile.kind(of: model) == kind else {
             throw SwiftletError.invalidArgument(name: model, reason: "is of another kind than \(parent)", remedy: "Compare two GGUF files or two ONNX files.")
         }
-        let isa = try InstructionSet.resolve(network.isa?.rawValue)
+        let isa = try InstructionSet.resolve(machine.isa?.rawValue)
         switch kind {
         case .language:
             guard images == nil, shape.isEmpty else { throw wrongData(parent, "a language model", "--file") }
             let text = try file.map { try InputFile.bytes($0) }
             return try LanguageComparison(text: text, context: context, chunks: chunks).measure(
-                parent: parent, model: model, options: ModelOptions(threads: network.threads, instructionSet: isa, usesWeightCache: false), progress: progress)
+                parent: parent, model: model, options: ModelOptions(threads: machine.threads, instructionSet: isa, usesWeightCache: false), progress: progress)
         case .network:
             guard file == nil else { throw wrongData(parent, "a network", "--images") }
-            let options = NetworkOptions(threads: network.threads, instructionSet: isa)
+            let options = NetworkOptions(threads: machine.threads, instructionSet: isa)
             let inputs = try NetworkSamples.inputs(of: ModelFile.network(parent, shapes: Dictionary(shape.map { ($0.name, try $0.sizes("--shape")) }) { $1 }).graph)
             let used = try images.map {
                 try NetworkSamples.open($0, inputs: inputs, truth: truth, limit: samples) { try image.card(for: Model(path: parent, options: options)) }

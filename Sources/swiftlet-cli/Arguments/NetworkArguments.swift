@@ -1,4 +1,4 @@
-// The options of every command that runs an ONNX network.
+// The options of every command that runs an ONNX network, and those that say on what part of the machine.
 import ArgumentParser
 import Foundation
 import SwiftletModels
@@ -7,25 +7,30 @@ import SwiftletRuntime
 
 extension NetworkPrecision: ExpressibleByArgument {}
 
-struct NetworkArguments: ParsableArguments {
+/// What of the machine a command uses.
+struct MachineArguments: ParsableArguments {
     @Option(help: "Threads that compute (default: one a physical core).")
     var threads: Int?
 
     @Option(help: "Highest instruction set to use (default: the best this machine has, or $SWIFTLET_ISA).")
     var isa: InstructionSet?
 
-    @Option(help: "Numbers to compute with: f32, or bf16 for convolutions that round to 8 bits of mantissa (faster where the machine multiplies bf16).")
-    var precision: NetworkPrecision = .exact
-
     func validate() throws {
         if let threads, !(1...512).contains(threads) { throw ValidationError("--threads must be between 1 and 512.") }
     }
+}
+
+struct NetworkArguments: ParsableArguments {
+    @OptionGroup var machine: MachineArguments
+
+    @Option(help: "Numbers to compute with: f32, or bf16 for convolutions that round to 8 bits of mantissa (faster where the machine multiplies bf16).")
+    var precision: NetworkPrecision = .exact
 
     /// Loads the model in a file, or the pulled one of that name.
     ///
     /// - Parameter threads: how many compute where the command line does not say; nil: what suits the machine.
     func load(_ model: String, threads: Int? = nil) async throws -> Model {
-        let options = NetworkOptions(threads: self.threads ?? threads, instructionSet: try InstructionSet.resolve(isa?.rawValue), precision: precision)
+        let options = NetworkOptions(threads: machine.threads ?? threads, instructionSet: try InstructionSet.resolve(machine.isa?.rawValue), precision: precision)
         return try await Model.load(URL(fileURLWithPath: ModelCache().resolve(model)), options: options)
     }
 }

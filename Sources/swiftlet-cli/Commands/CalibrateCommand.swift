@@ -24,7 +24,7 @@ struct CalibrateCommand: AsyncParsableCommand {
     @Option(help: "Tokens in a window.")
     var length = 512
 
-    @OptionGroup var network: NetworkArguments
+    @OptionGroup var machine: MachineArguments
 
     func run() async throws {
         let parent = try GGUFModel(path: try ModelCache().resolve(model), context: length)
@@ -34,7 +34,7 @@ struct CalibrateCommand: AsyncParsableCommand {
         let data = try TokenWindows(text: InputFile.bytes(calibration), model: parent, calibration: settings)
         Interruption.waitAtMost(seconds: 300)
         let lines = ProgressLines()
-        let context = try CompressionContext(passes: parent.passes, calibration: data, threads: network.threads, instructionSet: network.isa) { progress in
+        let context = try CompressionContext(passes: parent.passes, calibration: data, threads: machine.threads, instructionSet: machine.isa) { progress in
             try Task.checkCancellation()
             lines.update(progress.technique, done: progress.done, of: progress.total, detail: progress.detail)
         }

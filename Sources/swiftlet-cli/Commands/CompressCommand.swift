@@ -68,7 +68,7 @@ struct CompressCommand: AsyncParsableCommand {
     var json = false
 
     @OptionGroup(title: "Pictures") var image: ImageArguments
-    @OptionGroup var network: NetworkArguments
+    @OptionGroup var machine: MachineArguments
 
     func validate() throws {
         if techniques { return }
@@ -95,8 +95,8 @@ struct CompressCommand: AsyncParsableCommand {
         job.evaluationCount = evaluationCount == 0 ? nil : evaluationCount
         job.truth = truth
         job.shapes = try Dictionary(shape.map { ($0.name, try $0.sizes("--shape")) }) { $1 }
-        job.threads = network.threads
-        job.instructionSet = network.isa
+        job.threads = machine.threads
+        job.instructionSet = machine.isa
         job.seed = seed
         job.resumeFolder = resume
         job.isForced = force

@@ -27,7 +27,7 @@ struct EvalDivergenceCommand: AsyncParsableCommand {
     @Flag(help: "Print one JSON object.")
     var json = false
 
-    @OptionGroup var machine: NetworkArguments
+    @OptionGroup var machine: MachineArguments
 
     func validate() throws {
         if context < 4 { throw ValidationError("--context must be at least 4.") }

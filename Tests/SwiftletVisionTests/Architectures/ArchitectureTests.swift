@@ -215,4 +215,24 @@ struct ArchitectureExportTests {
         for (a, b) in zip(result, expected) { #expect(abs(a - b) <= 1e-4 * scale) }
         #expect(result.count == 10)
     }
+
+    @Test("In bf16 a network gives nearly the same", arguments: VisionArchitecture.allCases)
+    func bf16(_ architecture: VisionArchitecture) throws {
+        let path = temporaryFile("network.onnx")
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let network = try architecture.build(NetworkShape(width: architecture == .squeezeNet11 ? 1 : 0.5, classes: 10, size: 64), parameters: .random(seed: 3))
+        try ONNXWriter(network.graph).write(to: path)
+        var generator = SeededGenerator(seed: 8)
+        let image = try Tensor((0..<3 * 64 * 64).map { _ in Float.random(in: -1...1, using: &generator) }, shape: [1, 3, 64, 64])
+        func logits(_ precision: NetworkPrecision, threads: Int) throws -> [Float] {
+            let model = try Model(path: path, options: NetworkOptions(threads: threads, precision: precision))
+            return try #require(try model.run(["input": image])["logits"]).floats()
+        }
+        let exact = try logits(.exact, threads: 1), rounded = try logits(.bf16, threads: 1)
+        let scale = exact.reduce(0) { max($0, abs($1)) }
+        let worst = zip(exact, rounded).reduce(0) { max($0, abs($1.0 - $1.1)) }
+        // 8 bits of mantissa, some dozen layers: it must show, and it must not matter.
+        #expect(worst > 1e-6 * scale && worst < 0.06 * scale, "\(worst) of \(scale)")
+        #expect(try logits(.bf16, threads: 3) == rounded)
+    }
 }
