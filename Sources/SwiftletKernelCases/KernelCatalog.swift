@@ -69,6 +69,9 @@ public struct KernelCatalog {
         for set in (0..<ck_conv_bf16_set_count()).compactMap({ ck_conv_bf16_set_at($0)?.pointee }) where runs(set.name, set.isa) {
             cases += layers.flatMap { ConvolutionCases.make(set: set, image: BrainFloat.self, layer: $0) }
         }
+        for row in (0..<ck_sparse_conv_row_count()).compactMap({ ck_sparse_conv_row_at($0)?.pointee }) where runs(row.name, row.isa) {
+            cases += layers.flatMap { SparseConvolutionCases.make(row: row, layer: $0) }
+        }
         // Layers with equal inputs quantise the same rows.
         var names: Set<String> = []
         self.cases = cases.filter { names.insert($0.name).inserted }

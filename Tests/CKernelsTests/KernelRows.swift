@@ -69,10 +69,13 @@ struct RowReference: Sendable, CustomTestStringConvertible {
     static let quantizedConvolution = (0..<ck_conv_u8_set_count()).compactMap { index in
         ck_conv_u8_set_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) }
     }
+    static let sparseConvolution = (0..<ck_sparse_conv_row_count()).compactMap { index in
+        ck_sparse_conv_row_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) }
+    }
     static let levels = (0..<ck_levels_set_count()).compactMap { index in
         ck_levels_set_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) }
     }
-    static let tables = [linear, quantizers, vectorSets, attention, convolution, convolutionBF16, quantizedConvolution, levels]
+    static let tables = [linear, quantizers, vectorSets, attention, convolution, convolutionBF16, quantizedConvolution, sparseConvolution, levels]
     static let twins = [linearTwins, attentionTwins, convolutionTwins]
 
     /// The row, of the table its list is made from.
@@ -91,6 +94,7 @@ struct RowReference: Sendable, CustomTestStringConvertible {
         try #require(table == .twins ? ck_conv_bf16_twin() : isOfBF16 ? ck_conv_bf16_set_at(index) : ck_conv_set_at(index)).pointee
     }
     func quantizedConvolutionSet() throws -> ck_conv_u8_set { try #require(ck_conv_u8_set_at(index)).pointee }
+    func sparseConvolutionRow() throws -> ck_sparse_conv_row { try #require(ck_sparse_conv_row_at(index)).pointee }
     func levelsSet() throws -> ck_levels_set { try #require(ck_levels_set_at(index)).pointee }
     func attentionRow() throws -> ck_attention_row {
         switch table {

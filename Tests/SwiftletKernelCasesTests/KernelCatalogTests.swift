@@ -17,6 +17,7 @@ private let layers = [
     Layer(model: "small", name: "heads", count: 1, shape: .attention(heads: 6, keyValueHeads: 2, headDimension: 64)),
     Layer(model: "small", name: "width", count: 1, shape: .vector(elements: 77)),
 ] + convolution("image", [9, 14, 20, 33, 1, 3, 3, 1, 1, 1, 1, 1, 1]) + convolution("channels", [9, 14, 20, 20, 20, 5, 5, 2, 2, 2, 2, 2, 2])
+    + convolution("pixels", [9, 14, 20, 33, 1, 1, 1, 1, 1, 0, 0, 0, 0])
 
 private let smallOptions = KernelCatalog.Options(streamedBytes: 1 << 16)
 
@@ -29,9 +30,11 @@ private let smallOptions = KernelCatalog.Options(streamedBytes: 1 << 16)
         let linear = names(ck_linear_row_count(), ck_linear_row_at) { $0.name }, quantize = names(ck_quantize_row_count(), ck_quantize_row_at) { $0.name }
         let attention = names(ck_attention_row_count(), ck_attention_row_at) { $0.name },
             vector = names(ck_vector_set_count(), ck_vector_set_at) { $0.name },
-            images = names(ck_conv_set_count(), ck_conv_set_at) { $0.name }.union(names(ck_conv_bf16_set_count(), ck_conv_bf16_set_at) { $0.name }), sparse = names(ck_sparse_row_count(), ck_sparse_row_at) { $0.name }
+            images = names(ck_conv_set_count(), ck_conv_set_at) { $0.name }.union(names(ck_conv_bf16_set_count(), ck_conv_bf16_set_at) { $0.name }),
+            sparse = names(ck_sparse_row_count(), ck_sparse_row_at) { $0.name },
+            sparseImages = names(ck_sparse_conv_row_count(), ck_sparse_conv_row_at) { $0.name }
         let portable = PortableKernels.linear.map(\.name) + PortableKernels.quantizers.map(\.name) + [PortableKernels.vector.name, PortableKernels.attention.name]
-        let all = linear.union(quantize).union(attention).union(vector).union(images).union(sparse).union(portable.compactMap { $0.map { String(cString: $0) } })
+        let all = linear.union(quantize).union(attention).union(vector).union(images).union(sparse).union(sparseImages).union(portable.compactMap { $0.map { String(cString: $0) } })
         #expect(Set(catalog.cases.map(\.kernel)).union(catalog.missingRows) == all)
         #expect(Set(catalog.cases.map(\.name)).count == catalog.cases.count)
         #expect(catalog.oversized.isEmpty)

@@ -11,6 +11,7 @@ final class PackedConstants: @unchecked Sendable {
         case matrix(rows: Int, columns: Int)
         case recurrent(rows: Int, columns: Int, directions: Int)
         case convolution(outputs: Int, inputs: Int, taps: Int, groups: Int, panels: ConvolutionPanels)
+        case sparseConvolution(outputs: Int, inputs: Int)
         case transposedConvolution(outputs: Int, inputs: Int, taps: Int)
         case quantizedConvolution(outputs: Int, inputs: Int, height: Int, width: Int, groups: Int, depthwise: Bool, zero: UInt8, bias: [Int32])
     }

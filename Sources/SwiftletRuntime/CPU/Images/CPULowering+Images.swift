@@ -222,12 +222,15 @@ extension CPULowering {
         let channels = isDepthwise ? output.channels : outputs
         let geometry = shape(convolution.window, from: input, to: output, inputs: isDepthwise ? output.channels : inputs, outputs: channels)
         let winograd = isDepthwise ? nil : withUnsafePointer(to: geometry) { ck_winograd_pays($0) } ? set.winograd : nil
+        let sparse = convolution.groups == 1 && element == .f32 ? try sparsePointwise(node.inputs[1], geometry) : nil
         let (panels, groupPanelBytes) =
-            isDepthwise
-            ? try pack(node.inputs[1], outputs: output.channels, inputs: 1, taps: taps, groups: 1, as: .floats)
-            : try pack(
-                node.inputs[1], outputs: outputs, inputs: inputs, taps: taps, groups: convolution.groups,
-                as: element == .bf16 ? .pairs : winograd == nil ? .floats : .winograd)
+            if let sparse { (sparse.panels, 0) }
+            else if isDepthwise { try pack(node.inputs[1], outputs: output.channels, inputs: 1, taps: taps, groups: 1, as: .floats) }
+            else {
+                try pack(
+                    node.inputs[1], outputs: outputs, inputs: inputs, taps: taps, groups: convolution.groups,
+                    as: element == .bf16 ? .pairs : winograd == nil ? .floats : .winograd)
+            }
         var epilogue = try epilogue(bias: convolution.hasBias ? floats(node.inputs[2]) : nil, convolution.activation, node)
         epilogue.residual_first = convolution.addsResidualFirst
         let x = slot(readingImage: node.inputs[0])
@@ -237,11 +240,11 @@ extension CPULowering {
         let tiles = (output.height + tile - 1) / tile * ((output.width + tile - 1) / tile)
         emit(
             LoweredWindow(
-                kernel: try winograd.map { .winograd($0, scratchBytes: ck_winograd_scratch_bytes(Int64(channels), Int64(inputs))) }
+                kernel: try sparse?.kernel ?? winograd.map { .winograd($0, scratchBytes: ck_winograd_scratch_bytes(Int64(channels), Int64(inputs))) }
                     ?? .plain(required(isDepthwise ? set.depthwise : set.dense)),
                 shape: geometry, groups: isDepthwise ? 1 : convolution.groups, x: x, out: out, input: input, output: output, panels: panels,
                 groupPanelBytes: groupPanelBytes, epilogue: epilogue, residual: residual,
-                cut: WindowCut(
+                cut: sparse?.cut ?? WindowCut(
                     pixels: winograd == nil ? output.pixels : tiles, channels: channels,
                     pixelTile: Int(isDepthwise || winograd != nil ? 1 : set.pixel_tile), panelTile: Int(isDepthwise ? 1 : set.panel_tile),
                     // Depthwise sums reuse little: a product is worth several of a dense one.

@@ -12,7 +12,15 @@ struct WindowStep {
         /// Pixels are tiles of pixels.
         case winograd(WinogradKernel, scratchBytes: Int)
 
-        var scratchBytes: Int { if case .winograd(_, let bytes) = self { bytes } else { 0 } }
+        /// A 1×1 convolution without its zeros (ckernels/sparse_conv.h).
+        case sparse(WinogradKernel, scratchBytes: Int)
+
+        var scratchBytes: Int {
+            switch self {
+            case .plain: 0
+            case .winograd(_, let bytes), .sparse(_, let bytes): bytes
+            }
+        }
     }
 
     let kernel: Kernel
@@ -46,7 +54,7 @@ struct WindowStep {
         (call.first_panel, call.panel_count) = (Int64(panels.lowerBound), Int64(panels.count))
         switch kernel {
         case .plain(let kernel): kernel(&call)
-        case .winograd(let kernel, _): kernel(&call, scratch)
+        case .winograd(let kernel, _), .sparse(let kernel, _): kernel(&call, scratch)
         }
     }
 }
