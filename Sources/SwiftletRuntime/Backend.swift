@@ -43,7 +43,7 @@ package protocol Program: Sendable {
 package protocol BoundProgram: AnyObject {
     func run() throws
 
-    /// Runs and says what each part took. Slower than `run`, which hands out neighbouring parts together.
+    /// Runs and says what each part took.
     func profile() throws -> [NodeTiming]
 }
 
@@ -54,7 +54,7 @@ package struct NodeTiming: Sendable, Encodable {
     /// What it computes.
     package let operation: String
     package var backend: String
-    package let nanoseconds: Int
+    package var nanoseconds: Int
     /// Bytes of its results.
     package let outputBytes: Int
 
@@ -64,6 +64,19 @@ package struct NodeTiming: Sendable, Encodable {
         self.backend = backend
         self.nanoseconds = nanoseconds
         self.outputBytes = outputBytes
+    }
+
+    /// The median time of each node over several runs, in the order of the last run.
+    ///
+    /// Where a run took another way through the model than the last one (another branch, more turns of a loop), it does not count.
+    package static func medians(of runs: [[NodeTiming]]) -> [NodeTiming] {
+        guard var result = runs.last else { return [] }
+        let same = runs.filter { run in run.count == result.count && zip(run, result).allSatisfy { $0.node == $1.node } }
+        for index in result.indices {
+            let times = same.map { $0[index].nanoseconds }.sorted()
+            result[index].nanoseconds = times[times.count / 2]
+        }
+        return result
     }
 }
 

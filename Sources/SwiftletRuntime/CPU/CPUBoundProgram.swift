@@ -27,8 +27,8 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
     private let phases: UnsafeMutableBufferPointer<Phase>
     private let tables: [AlignedMemory]
     private let checks: [IndexCheck.Bound]
-    /// The phases a run goes through: all of them, except while they are timed one by one.
-    private var part: Range<Int>
+    /// Where the calling thread notes the end of each phase, while it profiles.
+    private var phaseEnds: UnsafeMutablePointer<ContinuousClock.Instant>?
     private let scratch: UnsafeMutableRawPointer
     private let scratchBytes: Int
 
@@ -52,7 +52,6 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
         _ = self.steps.initialize(from: steps.map(\.step))
         nodes = steps.map(\.node)
         let phases = Self.phases(of: steps.map { ($0.step, $0.stage) })
-        part = 0..<phases.count
         self.phases = .allocate(capacity: phases.count)
         _ = self.phases.initialize(from: phases)
         super.init()
@@ -70,13 +69,21 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
         program.pool.run(self)
     }
 
+    /// Runs as `run` does, and says when the calling thread came to the end of each phase: what it waited is in the figures.
     func profile() throws -> [NodeTiming] {
         for check in checks { try check.verify() }
-        let clock = ContinuousClock()
-        defer { part = 0..<phases.count }
+        let ends = UnsafeMutablePointer<ContinuousClock.Instant>.allocate(capacity: phases.count)
+        ends.initialize(repeating: ContinuousClock.now, count: phases.count)
+        phaseEnds = ends
+        defer {
+            phaseEnds = nil
+            ends.deallocate()
+        }
+        var start = ContinuousClock.now
+        program.pool.run(self)
         return phases.indices.map { index in
-            part = index..<index + 1
-            let time = clock.measure { program.pool.run(self) }
+            let time = ends[index] - start
+            start = ends[index]
             var names = nodes[phases[index].steps.lowerBound..<phases[index].tail.upperBound].map { program.graph.nodes[$0] }
             names = names.reduce(into: []) { if $0.last?.name != $1.name { $0.append($1) } }
             let bytes = names.last.map { $0.outputs.reduce(0) { $0 + ((try? program.graph[$1].type.byteCount(under: [:])) ?? 0) } }
@@ -118,7 +125,8 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
     override func execute(_ worker: inout ThreadPool.Worker) {
         let scratch = scratch + worker.index * scratchBytes
         var ahead = WeightsAhead()
-        for index in part {
+        let phaseEnds = worker.index == 0 ? phaseEnds : nil
+        for index in phases.indices {
             let phase = phases[index]
             // Only a thread that has a task prepares: what it reads cannot change before that task is done.
             var isPrepared = false
@@ -141,6 +149,7 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
             } waiting: {
                 ahead.fetch()
             }
+            if let phaseEnds { phaseEnds[index] = .now }
         }
     }
 
