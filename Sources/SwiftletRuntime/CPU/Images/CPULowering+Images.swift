@@ -246,11 +246,21 @@ extension CPULowering {
                 groupPanelBytes: groupPanelBytes, epilogue: epilogue, residual: residual,
                 cut: sparse?.cut ?? WindowCut(
                     pixels: winograd == nil ? output.pixels : tiles, channels: channels,
-                    pixelTile: Int(isDepthwise || winograd != nil ? 1 : set.pixel_tile), panelTile: Int(isDepthwise ? 1 : set.panel_tile),
+                    pixelTile: isDepthwise ? Self.depthwiseRun(output.width) : winograd != nil ? 1 : Int(set.pixel_tile),
+                    panelTile: Int(isDepthwise ? 1 : set.panel_tile),
                     // Depthwise sums reuse little: a product is worth several of a dense one.
-                    multiplyAccumulates: output.pixels * channels * taps * (isDepthwise ? 4 : inputs), threads: pool.threadCount)),
+                    multiplyAccumulates: output.pixels * channels * taps * (isDepthwise ? 4 : inputs), threads: pool.threadCount,
+                    weightBytes: isDepthwise ? 0 : groupPanels * MemoryLayout<Float>.stride, inputBytes: isDepthwise ? 0 : input.pixels * inputs * MemoryLayout<Float>.stride,
+                    // Every part of the channels transforms the input anew.
+                    repeatedWork: winograd == nil ? 0 : tiles * inputs * Self.winogradInputWork)),
             result: node.outputs[0])
     }
+
+    /// Pixels along a row that depthwise kernels take together, or a whole row where it is no multiple of those.
+    private static func depthwiseRun(_ width: Int) -> Int { width % 8 == 0 ? 8 : width % 7 == 0 ? 7 : width <= 64 ? width : 8 }
+
+    /// The transformation of one channel of a Winograd tile, in multiply-accumulates of the same time.
+    private static let winogradInputWork = 300
 
     /// Steps as wide as the kernel: each pixel makes its own pixels, so the product is a 1 × 1 convolution whose outputs are moved to their places.
     private mutating func lower(_ convolution: TransposedConvolution, _ node: Node) throws {

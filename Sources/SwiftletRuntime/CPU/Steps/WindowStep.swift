@@ -58,36 +58,3 @@ struct WindowStep {
         }
     }
 }
-
-/// Pixels × panels cut into tasks along whole register tiles.
-struct WindowCut {
-    let pixels, panels: Int
-    let pixelsPerTask, panelsPerTask: Int
-
-    /// - channels: of the output.
-    /// - multiplyAccumulates: of all pixels and channels together.
-    init(pixels: Int, channels: Int, pixelTile: Int, panelTile: Int, multiplyAccumulates: Int, threads: Int) {
-        self.pixels = pixels
-        panels = (channels + Int(CK_CONV_PANEL) - 1) / Int(CK_CONV_PANEL)
-        // Small tasks cost hand-overs, large ones leave threads without work at the end.
-        let wanted = max(1, min(threads * 6, multiplyAccumulates / Self.leastWork))
-        let tiles = max(1, (pixels + pixelTile - 1) / pixelTile)
-        let pixelTasks = min(tiles, wanted)
-        pixelsPerTask = (tiles + pixelTasks - 1) / pixelTasks * pixelTile
-        let panelTiles = max(1, (panels + panelTile - 1) / panelTile)
-        let panelTasks = min((wanted + pixelTasks - 1) / pixelTasks, panelTiles)
-        panelsPerTask = (panelTiles + panelTasks - 1) / panelTasks * panelTile
-    }
-
-    /// Multiply-accumulates of a task that is worth handing out: about 2 µs.
-    private static let leastWork = 100_000
-
-    private var panelTasks: Int { max(1, (panels + panelsPerTask - 1) / panelsPerTask) }
-    var count: Int { (pixels + pixelsPerTask - 1) / pixelsPerTask * panelTasks }
-
-    func ranges(of task: Int) -> (pixels: Range<Int>, panels: Range<Int>) {
-        let (pixelTask, panelTask) = task.quotientAndRemainder(dividingBy: panelTasks)
-        let (pixel, panel) = (pixelTask * pixelsPerTask, panelTask * panelsPerTask)
-        return (pixel..<min(pixels, pixel + pixelsPerTask), panel..<min(panels, panel + panelsPerTask))
-    }
-}
