@@ -152,7 +152,8 @@ public final class Model: Sendable {
         guard let compiled = segment.compiled else { return segment.leaving.map { tensors[$0.input ?? 0] } }
         let context = try lock.withLock { segment.memory.idle.popLast() } ?? ExecutionContext(compiled, stateBinding: [:])
         let plan = try context.plan([:])
-        for (id, tensor) in zip(segment.inputs, tensors) where plan.holds(id) { try plan.write(tensor, to: id) }
+        defer { plan.endLoans() }
+        for (id, tensor) in zip(segment.inputs, tensors) where plan.holds(id) { try plan.lend(tensor, to: id) }
         try execute(plan)
         let results = try segment.leaving.map { leaving in
             if let input = leaving.input { return tensors[input] }

@@ -45,6 +45,14 @@ package protocol BoundProgram: AnyObject {
 
     /// Runs and says what each part took.
     func profile() throws -> [NodeTiming]
+
+    /// From now on reads the boundary value `input`, a storage root, at `address`, which is aligned as tensors are, and no longer where it was bound to.
+    /// False, and nothing is changed, where the program cannot.
+    func read(_ input: ValueID, at address: UnsafeRawPointer) -> Bool
+}
+
+extension BoundProgram {
+    package func read(_ input: ValueID, at address: UnsafeRawPointer) -> Bool { false }
 }
 
 /// How long one node, or a few that run as one step, took.

@@ -90,6 +90,8 @@ package final class BoundGraph {
     /// The arena and the states, which the addresses point into: a plan stays usable when its context has grown a new arena, or is gone.
     private let memory: [AlignedMemory]
     private var results: [ValueID: ResultMemory] = [:]
+    /// What the program reads in place of its own memory, by storage root.
+    private var loans: [ValueID: Tensor] = [:]
     package let binding: Binding
 
     fileprivate init(
@@ -125,6 +127,24 @@ package final class BoundGraph {
             throw SwiftletError.invalidArgument(name: graph[value].name, reason: "is \(tensor), not \(type)", remedy: "Give a tensor of that type and shape.")
         }
         tensor.withBytes { bytes in if let base = bytes.baseAddress { address.copyMemory(from: base, byteCount: bytes.count) } }
+    }
+
+    /// Lets the next runs read a tensor of the same type where it lies, until `endLoans`; copies it as `write` does where the program cannot.
+    package func lend(_ tensor: Tensor, to value: ValueID) throws {
+        let (type, _) = try boundary(value)
+        let root = roots[value] ?? value
+        // What is also a result is looked for in its own memory.
+        guard programs.count == 1, type.element == tensor.type, try type.shape(under: binding) == tensor.shape,
+            !graph.outputs.contains(where: { (roots[$0] ?? $0) == root }),
+            tensor.withBytes({ bytes in bytes.baseAddress.map { programs[0].read(root, at: $0) } ?? false })
+        else { return try write(tensor, to: value) }
+        loans[root] = tensor
+    }
+
+    /// The program reads its own memory again.
+    package func endLoans() {
+        for root in loans.keys { if let own = addresses[root] { _ = programs[0].read(root, at: own) } }
+        loans.removeAll(keepingCapacity: true)
     }
 
     /// A copy of an input or output, in memory of its own or of an earlier copy that nobody holds any more.

@@ -66,7 +66,19 @@ struct ImageGraphTests {
             _ = try plan.elements(of: graph.inputs[0], as: Float.self).update(fromContentsOf: input)
             try plan.run()
         }
-        return try graph.outputs.map { Array(try plan.elements(of: $0, as: Float.self)) }
+        func outputs() throws -> [[Float]] { try graph.outputs.map { Array(try plan.elements(of: $0, as: Float.self)) } }
+        let results = try outputs()
+        // Lent, the input is read where it lies, and afterwards in its own memory again.
+        let sizes = graph[graph.inputs[0]].type.shape.compactMap(\.fixed)
+        _ = try plan.elements(of: graph.inputs[0], as: Float.self).update(repeating: .nan)
+        try plan.lend(Tensor(input, shape: Shape(sizes)), to: graph.inputs[0])
+        try plan.run()
+        #expect(try outputs() == results, "lent")
+        plan.endLoans()
+        _ = try plan.elements(of: graph.inputs[0], as: Float.self).update(fromContentsOf: input)
+        try plan.run()
+        #expect(try outputs() == results, "after the loan")
+        return results
     }
 }
 

@@ -27,14 +27,16 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
     private let phases: UnsafeMutableBufferPointer<Phase>
     private let tables: [AlignedMemory]
     private let checks: [IndexCheck.Bound]
+    /// Steps that can be told to read a boundary value elsewhere.
+    private let readers: [ValueID: Int]
     /// Where the calling thread notes the end of each phase, while it profiles.
     private var phaseEnds: UnsafeMutablePointer<ContinuousClock.Instant>?
     private let scratch: UnsafeMutableRawPointer
     private let scratchBytes: Int
 
-    /// `steps` with their stages, in order.
+    /// `steps` with their stages, in order; `readers`: those of them that are alone in reading a boundary value and have a `source`.
     init(
-        program: CPUProgram, steps: [(step: CPUStep, stage: Int, node: Int)], tables: [AlignedMemory], checks: [IndexCheck.Bound],
+        program: CPUProgram, steps: [(step: CPUStep, stage: Int, node: Int)], readers: [ValueID: Int], tables: [AlignedMemory], checks: [IndexCheck.Bound],
         scratch: UnsafeMutableRawPointer, scratchBytes: Int
     ) {
         self.program = program
@@ -47,11 +49,13 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
         self.checks = unique
         self.scratch = scratch
         self.scratchBytes = scratchBytes
-        let steps = steps.filter { $0.step.taskCount > 0 }
+        let kept = steps.indices.filter { steps[$0].step.taskCount > 0 }
+        self.readers = readers.compactMapValues { kept.firstIndex(of: $0) }
+        let steps = kept.map { steps[$0] }
         self.steps = .allocate(capacity: steps.count)
         _ = self.steps.initialize(from: steps.map(\.step))
         nodes = steps.map(\.node)
-        let phases = Self.phases(of: steps.map { ($0.step, $0.stage) })
+        let phases = Self.phases(of: steps.map { ($0.step, $0.stage) }, threads: program.pool.threadCount)
         self.phases = .allocate(capacity: phases.count)
         _ = self.phases.initialize(from: phases)
         super.init()
@@ -67,6 +71,12 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
     func run() throws {
         for check in checks { try check.verify() }
         program.pool.run(self)
+    }
+
+    func read(_ input: ValueID, at address: UnsafeRawPointer) -> Bool {
+        guard let reader = readers[input] else { return false }
+        steps[reader].source = address
+        return true
     }
 
     /// Runs as `run` does, and says when the calling thread came to the end of each phase: what it waited is in the figures.
@@ -95,7 +105,7 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
 
     // MARK: Planning
 
-    private static func phases(of steps: [(step: CPUStep, stage: Int)]) -> [Phase] {
+    private static func phases(of steps: [(step: CPUStep, stage: Int)], threads: Int) -> [Phase] {
         var phases: [Phase] = []
         var index = 0
         while index < steps.count {
@@ -105,7 +115,8 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
                 end += 1
             }
             let tasks = rows?.taskCount ?? steps[index].step.taskCount
-            if tasks == 1, let last = phases.indices.last {
+            // One thread has nobody to hand over to: there a phase costs nothing, and is timed by itself.
+            if tasks == 1, threads > 1, let last = phases.indices.last {
                 phases[last].tail = phases[last].tail.lowerBound..<end
             } else {
                 phases.append(Phase(steps: index..<end, tasks: tasks, rows: rows, tail: end..<end))

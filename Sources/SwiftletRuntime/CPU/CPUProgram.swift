@@ -46,8 +46,19 @@ final class CPUProgram: Program, @unchecked Sendable {
         let scratchBytes = (layout.byteCount - layout.scratchOffset) / pool.threadCount
         let bound = try steps.map { (step: try $0.bind(binder), stage: $0.stage, node: $0.node) }
         return CPUBoundProgram(
-            program: self, steps: bound, tables: binder.tables, checks: try checks.map { try $0.bound(binder) },
+            program: self, steps: bound, readers: soleReaders(of: addresses, bound), tables: binder.tables, checks: try checks.map { try $0.bound(binder) },
             scratch: memory.workspace + layout.scratchOffset, scratchBytes: scratchBytes)
+    }
+
+    /// The steps that are alone in reading a boundary value, and can read it elsewhere as well: those that change its layout or round it.
+    private func soleReaders(of addresses: [UnsafeMutableRawPointer], _ bound: [(step: CPUStep, stage: Int, node: Int)]) -> [ValueID: Int] {
+        var readers: [ValueID: Int] = [:]
+        for (index, slot) in slots.enumerated() {
+            guard case .boundary(let value) = slot.home, slot.first == slot.last else { continue }
+            let steps = bound.indices.filter { bound[$0].stage == slot.first }
+            if steps.count == 1, bound[steps[0]].step.source == UnsafeRawPointer(addresses[index]) { readers[value] = steps[0] }
+        }
+        return readers
     }
 }
 

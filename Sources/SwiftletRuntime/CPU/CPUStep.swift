@@ -37,6 +37,29 @@ enum CPUStep {
         }
     }
 
+    /// Where the step reads, if it is one that boundary values of any layout go through: setting it makes it read there. Nil for the others.
+    var source: UnsafeRawPointer? {
+        get {
+            switch self {
+            case .copy(let step): step.x
+            case .levels(let step): step.readsFloats ? step.a : nil
+            default: nil
+            }
+        }
+        set {
+            guard let newValue else { return }
+            switch self {
+            case .copy(var step):
+                step.x = newValue
+                self = .copy(step)
+            case .levels(var step):
+                step.a = newValue
+                self = .levels(step)
+            default: break
+            }
+        }
+    }
+
     /// How many tasks the threads share.
     var taskCount: Int {
         switch self {

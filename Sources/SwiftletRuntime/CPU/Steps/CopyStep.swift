@@ -2,7 +2,7 @@
 
 /// Copies a tensor of up to eight axes element by element of any size: `out[i·outStrides] = x[i·strides]`.
 struct CopyStep {
-    let x: UnsafeRawPointer
+    var x: UnsafeRawPointer
     let out: UnsafeMutableRawPointer
     /// The axes, outermost first, in tables that live as long as the bound program; strides in bytes.
     let axes: UnsafePointer<Axis>

@@ -49,7 +49,8 @@ struct LevelStep {
 
     let set: UnsafePointer<ck_levels_set>
     let function: Function
-    let a, b: UnsafeRawPointer
+    var a: UnsafeRawPointer
+    let b: UnsafeRawPointer
     let out: UnsafeMutableRawPointer
     /// Elements read.
     let count: Int
@@ -62,6 +63,14 @@ struct LevelStep {
         case .quantize, .dequantize, .sum: (count + Self.perTask - 1) / Self.perTask
         case .quantizePlanes(_, _, let planes, let pixels): count / (planes * pixels) * parts(of: pixels)
         case .mean(let mean): count / Int(mean.channels * mean.pixels)
+        }
+    }
+
+    /// Whether the only operand is f32.
+    var readsFloats: Bool {
+        switch function {
+        case .quantize, .quantizePlanes: true
+        case .dequantize, .sum, .mean: false
         }
     }
 
