@@ -73,6 +73,14 @@ struct CopyStep {
     private func copyMatrix<Element: BitwiseCopyable>(
         _ x: UnsafeRawPointer, _ out: UnsafeMutableRawPointer, _ rows: Axis, _ columns: Axis, _ type: Element.Type
     ) {
+        if rows.stride == elementBytes, columns.outStride == elementBytes, rows.outStride == elementBytes * columns.size {
+            switch columns.size {
+            case 2: return interleave(x, out, rows.size, planes: 2, columns.stride, type)
+            case 3: return interleave(x, out, rows.size, planes: 3, columns.stride, type)
+            case 4: return interleave(x, out, rows.size, planes: 4, columns.stride, type)
+            default: break
+            }
+        }
         let edge = 16
         for row in stride(from: 0, to: rows.size, by: edge) {
             for column in stride(from: 0, to: columns.size, by: edge) {
@@ -82,6 +90,20 @@ struct CopyStep {
                         to.storeBytes(of: from.load(fromByteOffset: i * rows.stride, as: type), toByteOffset: i * rows.outStride, as: type)
                     }
                 }
+            }
+        }
+    }
+
+    /// A few planes to as many elements a place: images of colours, channels last. Compiled for each number of planes.
+    @inline(__always)
+    private func interleave<Element: BitwiseCopyable>(
+        _ x: UnsafeRawPointer, _ out: UnsafeMutableRawPointer, _ count: Int, planes: Int, _ planeStride: Int, _ type: Element.Type
+    ) {
+        let bytes = MemoryLayout<Element>.stride
+        for index in 0..<count {
+            for plane in 0..<planes {
+                let element = x.loadUnaligned(fromByteOffset: plane * planeStride + index * bytes, as: type)
+                out.storeBytes(of: element, toByteOffset: (index * planes + plane) * bytes, as: type)
             }
         }
     }
