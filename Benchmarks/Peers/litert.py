@@ -1,9 +1,10 @@
-"""Writes an ONNX image classifier as a LiteRT file, so that networks.py can run the same network there. Needs TensorFlow (pip install tensorflow).
+"""Writes an ONNX image classifier as a LiteRT file, so that networks.py can run the same network there. Needs TensorFlow and onnx (pip install
+tensorflow onnx, best in an environment of their own: they ask for an older numpy than the peers do).
 
     python litert.py MODEL.onnx MODEL.tflite [--calibration DATA.npy]
 
 Convolutions, clips, sums, global averages, flattening and linear layers: what MobileNets and EfficientNets are made of. Images lie channels last in
-LiteRT. With calibration images, [n, 3, h, w] as the network takes them, the file computes in 8 bits (activations int8, weights int8 a channel) and takes
+LiteRT. With calibration images, [n, 3, h, w] as the float network takes them (MODEL is the float one), the file computes in 8 bits (activations int8, weights int8 a channel) and takes
 and gives floats; without, in f32.
 """
 
