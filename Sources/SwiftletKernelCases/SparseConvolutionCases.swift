@@ -79,7 +79,7 @@ final class SparseConvolutionKernel: PreparedKernel {
         let tolerance = 2 * 0x1p-23 * Float(shape.inputs + 8)
         for first in [0, (pixels - sample) / 2, pixels - sample] {
             var part = args
-            part.output = expected.base
+            part.output = UnsafeMutableRawPointer(expected.base)
             part.first_pixel = Int64(first)
             part.pixel_count = Int64(sample)
             scalar(&part, scratch.base)

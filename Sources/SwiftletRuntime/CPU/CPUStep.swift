@@ -43,6 +43,7 @@ enum CPUStep {
             switch self {
             case .copy(let step): step.x
             case .levels(let step): step.readsFloats ? step.a : nil
+            case .cast(let step): step.x
             default: nil
             }
         }
@@ -55,6 +56,9 @@ enum CPUStep {
             case .levels(var step):
                 step.a = newValue
                 self = .levels(step)
+            case .cast(var step):
+                step.x = newValue
+                self = .cast(step)
             default: break
             }
         }

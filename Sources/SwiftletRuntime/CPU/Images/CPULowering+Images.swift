@@ -250,7 +250,7 @@ extension CPULowering {
                     panelTile: Int(isDepthwise ? 1 : set.panel_tile),
                     // Depthwise sums reuse little: a product is worth several of a dense one.
                     multiplyAccumulates: output.pixels * channels * taps * (isDepthwise ? 4 : inputs), threads: pool.threadCount,
-                    weightBytes: isDepthwise ? 0 : groupPanels * MemoryLayout<Float>.stride, inputBytes: isDepthwise ? 0 : input.pixels * inputs * MemoryLayout<Float>.stride,
+                    weightBytes: isDepthwise ? 0 : groupPanelBytes, inputBytes: isDepthwise ? 0 : input.pixels * inputs * input.elementBytes,
                     // Every part of the channels transforms the input anew.
                     repeatedWork: winograd == nil ? 0 : tiles * inputs * Self.winogradInputWork)),
             result: node.outputs[0])

@@ -34,40 +34,13 @@ extension CPULowering {
                 throw SwiftletError.numerical(routine: "ck_sparse_conv_pack", reason: "refuses \(name)", remedy: "Report it as a bug.")
             }
         }
+        let pixels = Int(shape.output_height * shape.output_width)
         return SparsePointwise(
             kernel: .sparse(function, scratchBytes: ck_sparse_conv_scratch_bytes(Int64(inputs))), panels: packed,
-            cut: WindowCut(sparse: shape, kept: Int(kept), threads: pool.threadCount))
+            cut: WindowCut(
+                pixels: pixels, channels: outputs, pixelTile: Int(CK_SPARSE_CONV_STRIP) / 4, panelTile: 1,
+                // Turning a number costs about as much as four products; tasks on the same pixels turn the same input each for itself.
+                multiplyAccumulates: pixels * (Int(kept) + 4 * outputs), threads: pool.threadCount, weightBytes: bytes,
+                inputBytes: pixels * inputs * MemoryLayout<Float>.stride, repeatedWork: 4 * pixels * inputs))
     }
-}
-
-extension WindowCut {
-    /// The cut of a sparse 1×1 convolution that should be done first. Tasks on the same pixels turn the same input each for itself, and tasks on few pixels
-    /// leave parts of vectors empty, so more tasks are more work: as many as it takes to keep all threads busy to the end, and no more.
-    ///
-    /// - kept: weights that are not zero.
-    init(sparse shape: ck_conv_shape, kept: Int, threads: Int) {
-        let (inputs, outputs) = (Int(shape.input_channels), Int(shape.output_channels)), pixels = Int(shape.output_height * shape.output_width)
-        let panelChannels = Int(CK_CONV_PANEL), quarter = Int(CK_SPARSE_CONV_STRIP) / 4
-        let panels = (outputs + panelChannels - 1) / panelChannels, quarters = max(1, (pixels + quarter - 1) / quarter)
-        /// Products that the slowest thread does, turning a number counted as four of them.
-        func time(_ pixelTasks: Int, _ panelTasks: Int) -> Int {
-            let (own, ownPanels) = ((quarters + pixelTasks - 1) / pixelTasks, (panels + panelTasks - 1) / panelTasks)
-            let tasks = ((quarters + own - 1) / own) * ((panels + ownPanels - 1) / ownPanels)
-            let products = quarter * (4 * inputs + ownPanels * panelChannels * (kept / max(1, outputs) + 4))
-            return (tasks + threads - 1) / threads * (products * own * (own == 1 ? 3 : 2) / 2 + Self.handOver)
-        }
-        var best = (pixelTasks: 1, panelTasks: 1, time: time(1, 1))
-        for pixelTasks in 1...min(quarters, 6 * threads) {
-            for panelTasks in 1...min(panels, 6 * threads) {
-                let time = time(pixelTasks, panelTasks)
-                if time < best.time { best = (pixelTasks, panelTasks, time) }
-            }
-        }
-        (self.pixels, self.panels) = (pixels, panels)
-        pixelsPerTask = (quarters + best.pixelTasks - 1) / best.pixelTasks * quarter
-        panelsPerTask = (panels + best.panelTasks - 1) / best.panelTasks
-    }
-
-    /// Products in the time that handing out a task takes.
-    private static let handOver = 10_000
 }

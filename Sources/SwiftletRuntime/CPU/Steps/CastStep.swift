@@ -8,7 +8,7 @@ struct CastStep {
     }
 
     let function: Function
-    let x: UnsafeRawPointer
+    var x: UnsafeRawPointer
     let out: UnsafeMutableRawPointer
     let count: Int
 
