@@ -128,6 +128,9 @@ import SwiftletCompress
         let timing = try NetworkTiming(quantisation, data: SmallNetwork.images(1), in: context)
         #expect(timing.integerRun > 0 && timing.floatTimes.count == 7 && timing.floatTimes.values.allSatisfy(\.isFinite))
         #expect(timing.borderTimes.count == quantisation.values.count && timing.borderTimes.values.contains { $0 > 0 })
+        // Layers add up to what runs take.
+        let longer = timing.floatTimes.values.reduce(0, +)
+        if longer > 0, timing.floatRun > timing.integerRun { #expect(abs(timing.integerRun + longer - timing.floatRun) < 1e-6 * timing.floatRun) }
         // There is time for anything.
         #expect(try Self.loss(graph, Self.mixed(graph, .milliseconds(10_000)).graph) < 1e-9)
     }

@@ -99,7 +99,9 @@ struct MixedNetwork {
         ])
         if let timing {
             step.report.notes.append(
-                String(format: "a run: %.3f ms expected, %.3f ms with all layers in int8", (timing.integerRun + solution.outcome.time) / 1e6, timing.integerRun / 1e6))
+                String(
+                    format: "a run: %.3f ms expected, %.3f ms with all layers in int8, %.3f ms in f32", (timing.integerRun + solution.outcome.time) / 1e6,
+                    timing.integerRun / 1e6, timing.floatRun / 1e6))
         }
         step.report.sensitivities = entries
         let base = integers.graph.weightBytes
