@@ -10,15 +10,15 @@ import SwiftletFormats
 import SwiftletRuntime
 
 /// Builds encoders.
-struct BERTGraph {
+package struct BERTGraph {
     /// Names of inputs and sizes.
-    static let count: Symbol = "tokens"
-    static let texts: Symbol = "texts"
-    static let context: Symbol = "context"
-    static let tokens = "tokens"
-    static let positions = "positions"
-    static let ends = "ends"
-    static let slots = "texts"
+    package static let count: Symbol = "tokens"
+    package static let texts: Symbol = "texts"
+    package static let context: Symbol = "context"
+    package static let tokens = "tokens"
+    package static let positions = "positions"
+    package static let ends = "ends"
+    package static let slots = "texts"
 
     private let configuration: EncoderConfiguration
     private let weights: EncoderWeights
