@@ -165,7 +165,7 @@ extension CPULowering {
         (shape.input_channels, shape.output_channels) = (Int64(columns), Int64(features))
         let cut = WindowCut(
             pixels: rows, channels: features, pixelTile: Int(set.pixel_tile), panelTile: Int(set.panel_tile),
-            multiplyAccumulates: rows * features * columns / 3, threads: pool.threadCount)
+            multiplyAccumulates: rows * features * columns / 3, threads: pool.threadCount, weightBytes: bytes, inputBytes: rows * columns)
         var x = slot(reading: node.inputs[0])
         if columns % 4 != 0 {
             // Kernels read a little beyond the last row, where only memory of our own may be.
@@ -206,7 +206,8 @@ extension CPULowering {
             pixels: output.pixels, channels: channels,
             // Depthwise kernels go along rows, two at a time.
             pixelTile: isDepthwise ? 2 * output.width : Int(set.pixel_tile), panelTile: Int(isDepthwise ? set.depthwise_panel_tile : set.panel_tile),
-            multiplyAccumulates: output.pixels * channels * taps * (isDepthwise ? 3 : inputs) / 3, threads: pool.threadCount)
+            multiplyAccumulates: output.pixels * channels * taps * (isDepthwise ? 3 : inputs) / 3, threads: pool.threadCount,
+            weightBytes: isDepthwise ? 0 : bytes, inputBytes: isDepthwise ? 0 : input.pixels * inputs)
         let x = slot(readingImage: node.inputs[0])
         let out = slot(writingImage: node.outputs[0])
         try emitProduct(

@@ -63,6 +63,8 @@ private struct Estimate {
     static let nearWeights = 384.0 * 1024, nearPixels = 256.0 * 1024
     /// How much of a task a thread waits for another's last one.
     static let waiting = 0.25
+    /// More parts of the panels are taken for what makes this of the time, or less.
+    static let gainOfPanels = 0.97
     /// The most tasks a thread, and in all: trying cuts is part of loading a model.
     static let mostTasks = 32, mostInAll = 128
 
@@ -72,13 +74,17 @@ private struct Estimate {
         let most = max(1, min(threads * max(4, min(Self.mostTasks, Self.mostInAll / threads)), Int(min(total / Self.leastTask, 1e6))))
         var best = (pixelTasks: 1, panelTasks: 1), least = Double.infinity
         for panelTasks in 1...min(panelTiles, most) {
+            // Tasks of neighbouring panels write into the same lines of the output, and read the same pixels: that has to pay.
+            let limit = least * Self.gainOfPanels
+            var shortest = limit
             for pixelTasks in 1...max(1, min(pixelTiles, most / panelTasks)) {
                 let count = pixelTasks * panelTasks
                 // A number of tasks that threads cannot share alike is never the best.
                 guard count == 1 || count % threads == 0 || count < threads else { continue }
                 let time = slowest(pixelTasks, panelTasks, threads: threads)
-                if time < least { (best, least) = ((pixelTasks, panelTasks), time) }
+                if time < shortest { (best, shortest) = ((pixelTasks, panelTasks), time) }
             }
+            if shortest < limit { least = shortest }
         }
         return best
     }
