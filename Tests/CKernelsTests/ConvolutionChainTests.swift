@@ -75,12 +75,12 @@ private final class Chain {
         for index in steps.indices.dropLast() { steps[index].args.output = nil }
         var result = [Float](repeating: .nan, count: expected.count)
         let count = Int64(steps.count)
-        let scratch = try AlignedMemory(byteCount: max(64, ck_conv_chain_scratch_bytes(steps, count)), purpose: "the scratch of a test chain")
+        let scratch = try AlignedMemory(byteCount: max(64, ck_conv_chain_scratch_bytes(steps, count, 4)), purpose: "the scratch of a test chain")
         result.withUnsafeMutableBufferPointer { result in
             steps[steps.count - 1].args.output = UnsafeMutableRawPointer(result.baseAddress)
             for (first, end) in zip([0] + cuts, cuts + [size.height]) {
                 for index in scratch.bytes.indices { scratch.bytes[index] = 0xff }
-                ck_conv_chain(steps, count, Int64(first), Int64(end - first), scratch.base)
+                ck_conv_chain(steps, count, 4, Int64(first), Int64(end - first), scratch.base)
             }
         }
         return result

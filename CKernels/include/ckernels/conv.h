@@ -159,5 +159,6 @@ typedef struct ck_conv_step {
 /// and 1×1 again of the usual blocks. The images between the steps never exist: a few rows of each stay in the second-level cache, as many as fit with
 /// all rows they need. Worth it where those images are larger than that cache. The result has the bits of the steps done one after another.
 /// Calls on other rows may run at the same time, each with its own scratch (64-byte aligned); rows both need are computed twice, so cut few ranges.
-void ck_conv_chain(const ck_conv_step *steps, int64_t count, int64_t first_row, int64_t row_count, void *scratch);
-size_t ck_conv_chain_scratch_bytes(const ck_conv_step *steps, int64_t count);
+/// `element_bytes`: 4 for images of f32, 2 for those of bf16.
+void ck_conv_chain(const ck_conv_step *steps, int64_t count, int64_t element_bytes, int64_t first_row, int64_t row_count, void *scratch);
+size_t ck_conv_chain_scratch_bytes(const ck_conv_step *steps, int64_t count, int64_t element_bytes);

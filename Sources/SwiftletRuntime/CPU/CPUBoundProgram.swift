@@ -22,8 +22,8 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
 
     private let program: CPUProgram
     private let steps: UnsafeMutableBufferPointer<CPUStep>
-    /// The node of each step.
-    private let nodes: [Int]
+    /// The nodes of each step.
+    private let nodes: [[Int]]
     private let phases: UnsafeMutableBufferPointer<Phase>
     private let tables: [AlignedMemory]
     private let checks: [IndexCheck.Bound]
@@ -36,7 +36,7 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
 
     /// `steps` with their stages, in order; `readers`: those of them that are alone in reading a boundary value and have a `source`.
     init(
-        program: CPUProgram, steps: [(step: CPUStep, stage: Int, node: Int)], readers: [ValueID: Int], tables: [AlignedMemory], checks: [IndexCheck.Bound],
+        program: CPUProgram, steps: [(step: CPUStep, stage: Int, nodes: [Int])], readers: [ValueID: Int], tables: [AlignedMemory], checks: [IndexCheck.Bound],
         scratch: UnsafeMutableRawPointer, scratchBytes: Int
     ) {
         self.program = program
@@ -54,7 +54,7 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
         let steps = kept.map { steps[$0] }
         self.steps = .allocate(capacity: steps.count)
         _ = self.steps.initialize(from: steps.map(\.step))
-        nodes = steps.map(\.node)
+        nodes = steps.map(\.nodes)
         let phases = Self.phases(of: steps.map { ($0.step, $0.stage) }, threads: program.pool.threadCount)
         self.phases = .allocate(capacity: phases.count)
         _ = self.phases.initialize(from: phases)
@@ -94,7 +94,7 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
         return phases.indices.map { index in
             let time = ends[index] - start
             start = ends[index]
-            var names = nodes[phases[index].steps.lowerBound..<phases[index].tail.upperBound].map { program.graph.nodes[$0] }
+            var names = nodes[phases[index].steps.lowerBound..<phases[index].tail.upperBound].flatMap { $0.map { program.graph.nodes[$0] } }
             names = names.reduce(into: []) { if $0.last?.name != $1.name { $0.append($1) } }
             let bytes = names.last.map { $0.outputs.reduce(0) { $0 + ((try? program.graph[$1].type.byteCount(under: [:])) ?? 0) } }
             return NodeTiming(

@@ -27,6 +27,8 @@ struct CPULowering {
     var imageSlots: [ValueID: SlotID] = [:]
     /// The step that makes an image, the value it makes, and its place, as long as something may ride on it.
     var lastWindow: (open: OpenWindow, value: ValueID, step: Int)?
+    /// The steps that go over images by windows, by their place.
+    var windowSteps: [Int: OpenWindow] = [:]
     /// Norms that linear steps of few rows do for themselves, by the value they make.
     private var privateNorms: [ValueID: PrivateNorm] = [:]
 
@@ -115,12 +117,12 @@ struct CPULowering {
     }
 
     mutating func emit(scratchBytes: @escaping (Binding) throws -> Int = { _ in 0 }, _ bind: @escaping (StepBinder) throws -> CPUStep) {
-        steps.append(LoweredStep(bind: bind, scratchBytes: scratchBytes, isRowWise: false, node: currentNode))
+        steps.append(LoweredStep(bind: bind, scratchBytes: scratchBytes, isRowWise: false, nodes: [currentNode]))
     }
 
     /// A step that makes each row from the same row of what it reads.
     mutating func emitRowWise(_ bind: @escaping (StepBinder) throws -> CPUStep) {
-        steps.append(LoweredStep(bind: bind, scratchBytes: { _ in 0 }, isRowWise: true, node: currentNode))
+        steps.append(LoweredStep(bind: bind, scratchBytes: { _ in 0 }, isRowWise: true, nodes: [currentNode]))
     }
 
     /// Numbers the stages, and makes lifetimes of slots out of those of steps: row-wise steps in a row are one stage.
@@ -158,6 +160,7 @@ struct CPULowering {
             for output in node.outputs where partition.outputs.contains(root(output)) { preparePlain(output) }
             for input in node.inputs { readersLeft[root(input), default: 0] -= 1 }
         }
+        chainWindows()
         formStages()
         for (_, matrix) in packed { owners += matrix.owners }
         let name = "\(graph.name) nodes \(partition.nodes)"

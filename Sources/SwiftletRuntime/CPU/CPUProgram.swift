@@ -44,14 +44,14 @@ final class CPUProgram: Program, @unchecked Sendable {
         }
         let binder = StepBinder(binding: memory.binding, addresses: addresses)
         let scratchBytes = (layout.byteCount - layout.scratchOffset) / pool.threadCount
-        let bound = try steps.map { (step: try $0.bind(binder), stage: $0.stage, node: $0.node) }
+        let bound = try steps.map { (step: try $0.bind(binder), stage: $0.stage, nodes: $0.nodes) }
         return CPUBoundProgram(
             program: self, steps: bound, readers: soleReaders(of: addresses, bound), tables: binder.tables, checks: try checks.map { try $0.bound(binder) },
             scratch: memory.workspace + layout.scratchOffset, scratchBytes: scratchBytes)
     }
 
     /// The steps that are alone in reading a boundary value, and can read it elsewhere as well: those that change its layout or round it.
-    private func soleReaders(of addresses: [UnsafeMutableRawPointer], _ bound: [(step: CPUStep, stage: Int, node: Int)]) -> [ValueID: Int] {
+    private func soleReaders(of addresses: [UnsafeMutableRawPointer], _ bound: [(step: CPUStep, stage: Int, nodes: [Int])]) -> [ValueID: Int] {
         var readers: [ValueID: Int] = [:]
         for (index, slot) in slots.enumerated() {
             guard case .boundary(let value) = slot.home, slot.first == slot.last else { continue }
@@ -68,8 +68,8 @@ struct LoweredStep {
     let scratchBytes: (Binding) throws -> Int
     /// Whether each row of what it makes comes from the same row of what it reads.
     let isRowWise: Bool
-    /// The node it belongs to.
-    let node: Int
+    /// The nodes it belongs to.
+    let nodes: [Int]
     /// Steps of one stage may run side by side, row by row, so what any of them names lives as long as the stage.
     var stage = 0
 }

@@ -22,6 +22,7 @@ enum CPUStep {
     case quantizedWindow(QuantizedWindowStep)
     case levels(LevelStep)
     case cast(CastStep)
+    case chain(ChainStep)
 
     /// The rows of a step that makes each row from the same row of what it reads: it may run beside its neighbours of that kind, row by row.
     var rows: RowTasks? {
@@ -33,7 +34,7 @@ enum CPUStep {
         case .rotaryTable(let step): step.tasks
         case .rotary(let step): step.tasks
         case .cacheWrite(let step): step.tasks
-        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels, .cast: nil
+        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels, .cast, .chain: nil
         }
     }
 
@@ -80,6 +81,7 @@ enum CPUStep {
         case .quantizedWindow(let step): step.taskCount
         case .levels(let step): step.taskCount
         case .cast(let step): step.taskCount
+        case .chain(let step): step.taskCount
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: rows?.taskCount ?? 0
         }
     }
@@ -107,6 +109,7 @@ enum CPUStep {
         case .quantizedWindow(let step): step.execute(task)
         case .levels(let step): step.execute(task)
         case .cast(let step): step.execute(task)
+        case .chain(let step): step.execute(task, scratch: scratch)
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: break
         }
     }
@@ -122,7 +125,7 @@ enum CPUStep {
         case .rotaryTable(let step): step.execute(rows)
         case .rotary(let step): step.execute(rows)
         case .cacheWrite(let step): step.execute(rows)
-        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels, .cast: break
+        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels, .cast, .chain: break
         }
     }
 }

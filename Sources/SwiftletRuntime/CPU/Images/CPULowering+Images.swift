@@ -70,6 +70,26 @@ extension CPULowering {
         var factor: SlotID?
         var countsPadding = false
         let cut: WindowCut
+
+        /// The call for all pixels and panels of the first image; without a binder, or what it is not to read or write, without addresses.
+        func args(_ binder: StepBinder?, readsInput: Bool, writesOutput: Bool) -> ck_conv_args {
+            var args = ck_conv_args()
+            args.shape = shape
+            args.input_pixel_stride = Int64(input.channels)
+            args.panels = panels
+            args.output_pixel_stride = Int64(output.channels)
+            args.epilogue = epilogue
+            args.average_counts_padding = countsPadding
+            guard let binder else { return args }
+            if readsInput { args.input = UnsafeRawPointer(binder.raw(x)) }
+            if writesOutput { args.output = binder.raw(out) }
+            if let residual {
+                args.epilogue.residual = UnsafeRawPointer(binder.raw(residual))
+                args.epilogue.residual_pixel_stride = Int64(output.channels)
+            }
+            if let factor { args.epilogue.factor = UnsafePointer(binder.floats(factor)) }
+            return args
+        }
     }
 
     /// A window step that what follows can still ride on.
@@ -81,24 +101,12 @@ extension CPULowering {
     /// `result`: the value that the step makes, when what follows may ride on it.
     private mutating func emit(_ window: LoweredWindow, result: ValueID? = nil) {
         let open = OpenWindow(window)
+        windowSteps[steps.count] = open
         lastWindow = result.map { (open, $0, steps.count) }
         let scratchBytes = window.kernel.scratchBytes
         emit(scratchBytes: { _ in scratchBytes }) { binder in
             let window = open.window
-            var args = ck_conv_args()
-            args.shape = window.shape
-            args.input = UnsafeRawPointer(binder.raw(window.x))
-            args.input_pixel_stride = Int64(window.input.channels)
-            args.panels = window.panels
-            args.output = binder.raw(window.out)
-            args.output_pixel_stride = Int64(window.output.channels)
-            args.epilogue = window.epilogue
-            if let residual = window.residual {
-                args.epilogue.residual = UnsafeRawPointer(binder.raw(residual))
-                args.epilogue.residual_pixel_stride = Int64(window.output.channels)
-            }
-            if let factor = window.factor { args.epilogue.factor = UnsafePointer(binder.floats(factor)) }
-            args.average_counts_padding = window.countsPadding
+            let args = window.args(binder, readsInput: true, writesOutput: true)
             return .window(
                 WindowStep(
                     kernel: window.kernel, args: try binder.store([args]), images: window.input.count, groups: window.groups,
