@@ -3,7 +3,8 @@
     python networks.py --swiftlet PROGRAM [--threads 1 2] [--rounds 3] [--precision bf16] [--tensorflow PYTHON]
                        [--json FILE] MODEL name=1,3,224,224 [MODEL name=...]
 
-Each round runs every engine on the same file with the same numbers of threads; a figure is the median over rounds of medians over runs.
+Each round runs every engine on the same file with the same numbers of threads; a figure is the median over rounds of medians over runs,
+and a ratio that of the ratios in each round, because a shared machine is slow for seconds at a time; of the ratios to the peers the largest is printed.
 
 Needs numpy and onnxruntime; openvino and ai-edge-litert take part where they are installed (Scripts/peers installs all of them). LiteRT has a format of
 its own: it takes part where MODEL.tflite lies beside MODEL.onnx (litert.py writes it; in 8 bits it needs images to calibrate with), or, with
@@ -176,9 +177,10 @@ def main():
                     runs = max(5, int(1000 * arguments.seconds / min(times[name][-1] for name in runners)))
                     times["swiftlet"].append(swiftlet_ms(arguments.swiftlet, path, files, threads, runs, precision))
                 medians = {name: statistics.median(values) for name, values in times.items()}
-                ratio = medians["swiftlet"] / min(medians[name] for name in runners)
+                ratios = {name: statistics.median(own / other for own, other in zip(times["swiftlet"], times[name])) for name in runners}
+                ratio = max(ratios.values())
                 results.append({"model": path.name, "shapes": shapes, "threads": threads, "precision": precision, "error": error, "litert_error": litert_error,
-                                "milliseconds": medians, "ratio": ratio})
+                                "milliseconds": medians, "ratios": ratios, "ratio": ratio})
                 print(f"{path.name:34} {threads} threads  " + "  ".join(f"{name} {value:7.2f} ms" for name, value in medians.items())
                       + f"  {ratio:.2f} x the best peer, error {error:.1e}", flush=True)
     if arguments.json:
