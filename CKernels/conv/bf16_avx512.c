@@ -16,14 +16,7 @@
 
 #include "conv/numbers_bf16.h"
 #include "conv/bf16_widened.h"
-#include "conv/epilogue.h"
-
-enum { dense_pixels = 14, dense_vectors = 2, dense_halves = 1 };
-#define DENSE_COUNTS(each) each(14) each(7) each(4) each(2) each(1)
-#include "conv/dense.h"
-#include "conv/depthwise_floats.h"
-#include "conv/depthwise.h"
-#include "conv/pool.h"
+#include "conv/bodies_avx512.h"
 
 #pragma clang attribute pop
 

@@ -24,11 +24,4 @@ CK_INLINE vhalf dense_multiply_half(vhalf sums, const uint16_t *x, __m256bh w, c
     return _mm256_dpbf16_ps(sums, (__m256bh)_mm256_set1_epi32(dense_pair(x, whole)), w);
 }
 
-#include "conv/epilogue.h"
-
-enum { dense_pixels = 14, dense_vectors = 2, dense_halves = 1 };
-#define DENSE_COUNTS(each) each(14) each(7) each(4) each(2) each(1)
-#include "conv/dense.h"
-#include "conv/depthwise_floats.h"
-#include "conv/depthwise.h"
-#include "conv/pool.h"
+#include "conv/bodies_avx512.h"

@@ -14,14 +14,7 @@
 #include "vector/math.h"
 
 #include "conv/numbers_f32.h"
-#include "conv/epilogue.h"
-
-enum { dense_pixels = 6, dense_vectors = 4, dense_halves = 0 };
-#define DENSE_COUNTS(each) each(6) each(3) each(2) each(1)
-#include "conv/dense.h"
-#include "conv/depthwise_floats.h"
-#include "conv/depthwise.h"
-#include "conv/pool.h"
+#include "conv/bodies_neon.h"
 #include "conv/winograd.h"
 
 const ck_conv_set ck_conv_neon = {

@@ -21,8 +21,21 @@ extension Graph {
         let shape = self[result].type.shape
         guard shape.count >= 3, let channels = shape[1].fixed, let weight = self[id].weight, weight.format == .dense(.f32), weight.shape.rank <= shape.count
         else { return nil }
-        let padded = [Int](repeating: 1, count: shape.count - weight.shape.rank) + weight.shape.dimensions
+        let padded = weight.shape.dimensions.padded(to: shape.count)
         guard padded[0] == 1, padded[2...].allSatisfy({ $0 == 1 }), padded[1] == 1 || padded[1] == channels, let values = try? weight.floats() else { return nil }
         return values.count == 1 ? [Float](repeating: values[0], count: channels) : values
     }
+
+    /// Whether `id` is computed in f32, and one number for each channel of each image of `result`, `[n, c, space…]`: `[n, c, 1…]`.
+    package func isChannelVector(_ id: ValueID, of result: ValueID) -> Bool {
+        guard self[id].weight == nil, self[id].type.element == .f32, let own = self[id].type.shape.fixedSizes,
+            let sizes = self[result].type.shape.fixedSizes, sizes.count >= 3, own.count <= sizes.count
+        else { return false }
+        return own.padded(to: sizes.count) == Array(sizes.prefix(2)) + [Int](repeating: 1, count: sizes.count - 2)
+    }
+}
+
+extension [Int] {
+    /// The sizes with ones before them, as shapes broadcast.
+    fileprivate func padded(to rank: Int) -> [Int] { [Int](repeating: 1, count: rank - count) + self }
 }

@@ -101,16 +101,7 @@ final class ConvolutionKernel<Number: ImageNumber>: PreparedKernel {
             Number.pack(&file, UnsafeMutableRawPointer(panels.base))
         }
         if isWinograd { ck_winograd_pack(&file, transformed.base) }
-        args.shape = shape.kernelShape
-        args.input = UnsafeRawPointer(input.base)
-        args.input_pixel_stride = Int64(shape.inputs)
-        args.panels = UnsafeRawPointer(panels.base)
-        args.output = UnsafeMutableRawPointer(output.base)
-        args.output_pixel_stride = outputs
-        args.epilogue.bias = UnsafePointer(bias.base)
-        args.epilogue.activation = CK_CONV_RELU
-        args.pixel_count = Int64(pixels)
-        args.panel_count = (outputs + Int64(CK_CONV_PANEL) - 1) / Int64(CK_CONV_PANEL)
+        args = shape.call(input: input.base, panels: panels.base, bias: bias.base, output: output.base)
     }
 
     func run(calls: Int) {
@@ -126,28 +117,35 @@ final class ConvolutionKernel<Number: ImageNumber>: PreparedKernel {
         }
     }
 
-    /// Pixels at the start, in the middle and at the end, as the direct kernel of the scalar set gives them: all would take it seconds.
     func verify() throws {
         guard let scalar = Number.scalarSet else { return }
-        let expected = try Operand<Number>(count: output.elements.count, purpose: "the check of a kernel benchmark")
         output.elements.update(repeating: Number(rounding: .nan))
         run(calls: 1)
-        let pixels = Int(args.pixel_count), sample = min(pixels, 40)
-        let products = Float(shape.groupInputs * shape.taps)
         // Rounding of a sum of products within ±1; Winograd's transforms multiply it.
-        let tolerance = 2 * 0x1p-23 * (products + 8) * (method == .winograd ? 16 : 1)
+        let tolerance = 2 * 0x1p-23 * (Float(shape.groupInputs * shape.taps) + 8) * (method == .winograd ? 16 : 1)
+        try checkSample(of: output, kernel: "\(String(cString: set.name)) \(method.rawValue)", args, outputs: shape.outputs, tolerance: tolerance) { part in
+            if method == .depthwise { scalar.depthwise(&part) } else { scalar.dense(&part) }
+        }
+    }
+}
+
+extension PreparedKernel {
+    /// Holds pixels at the start, in the middle and at the end of an output against what `scalar` writes for the same call: all would take it seconds.
+    func checkSample<Number: ImageNumber>(
+        of output: Operand<Number>, kernel: String, _ args: ck_conv_args, outputs: Int, tolerance: Float, scalar: (inout ck_conv_args) -> Void
+    ) throws {
+        let expected = try Operand<Number>(count: output.elements.count, purpose: "the check of a kernel benchmark")
+        let pixels = Int(args.pixel_count), sample = min(pixels, 40)
         for first in [0, (pixels - sample) / 2, pixels - sample] {
             var part = args
             part.output = UnsafeMutableRawPointer(expected.base)
             part.first_pixel = Int64(first)
             part.pixel_count = Int64(sample)
-            if method == .depthwise { scalar.depthwise(&part) } else { scalar.dense(&part) }
-            for index in first * shape.outputs..<(first + sample) * shape.outputs {
+            scalar(&part)
+            for index in first * outputs..<(first + sample) * outputs {
                 let actual = output.elements[index].float, wanted = expected.elements[index].float
                 guard abs(actual - wanted) <= tolerance + Number.rounding * abs(wanted) else {
-                    throw difference(
-                        "\(String(cString: set.name)) \(method.rawValue)", at: "pixel \(index / shape.outputs), channel \(index % shape.outputs)",
-                        actual: actual, expected: wanted)
+                    throw difference(kernel, at: "pixel \(index / outputs), channel \(index % outputs)", actual: actual, expected: wanted)
                 }
             }
         }

@@ -36,6 +36,22 @@ public struct ConvolutionShape: Sendable, Equatable {
             * (Double(height * width) * Double(inputs) + Double(outputs * groupInputs * taps) + Double(outputHeight * outputWidth) * Double(outputs))
     }
 
+    /// The call for the whole image, with bias and ReLU.
+    func call(input: UnsafeRawPointer, panels: UnsafeRawPointer, bias: UnsafePointer<Float>, output: UnsafeMutableRawPointer) -> ck_conv_args {
+        var args = ck_conv_args()
+        args.shape = kernelShape
+        args.input = input
+        args.input_pixel_stride = Int64(inputs)
+        args.panels = panels
+        args.output = output
+        args.output_pixel_stride = Int64(outputs)
+        args.epilogue.bias = bias
+        args.epilogue.activation = CK_CONV_RELU
+        args.pixel_count = Int64(outputHeight * outputWidth)
+        args.panel_count = (Int64(outputs) + Int64(CK_CONV_PANEL) - 1) / Int64(CK_CONV_PANEL)
+        return args
+    }
+
     var kernelShape: ck_conv_shape {
         ck_conv_shape(
             input_height: Int64(height), input_width: Int64(width), output_height: Int64(outputHeight), output_width: Int64(outputWidth),

@@ -35,10 +35,10 @@ final class SparseConvolutionKernel: PreparedKernel {
 
     init(kernel: String, function: @escaping ck_sparse_conv_function, shape: ConvolutionShape, zeroPercent: Int) throws {
         (self.kernel, self.function, self.shape) = (kernel, function, shape)
-        let (inputs, outputs, pixels) = (Int64(shape.inputs), Int64(shape.outputs), shape.outputHeight * shape.outputWidth)
+        let (inputs, outputs) = (Int64(shape.inputs), Int64(shape.outputs))
         input = try Operand(count: shape.height * shape.width * shape.inputs, purpose: "the image of a kernel benchmark")
         bias = try Operand(count: shape.outputs, purpose: "the bias of a kernel benchmark")
-        output = try Operand(count: pixels * shape.outputs, purpose: "the output of a kernel benchmark")
+        output = try Operand(count: shape.outputHeight * shape.outputWidth * shape.outputs, purpose: "the output of a kernel benchmark")
         let weights = try Operand<Float>(count: shape.outputs * shape.inputs, purpose: "the weights of a kernel benchmark")
         var random = FillGenerator(seed: 5)
         random.fill(input.elements, magnitude: 1)
@@ -54,41 +54,17 @@ final class SparseConvolutionKernel: PreparedKernel {
         guard ck_sparse_conv_pack(&file, packed.base, bytes) == 0 else {
             throw SwiftletError.numerical(routine: "ck_sparse_conv_pack", reason: "refuses the weights", remedy: "Repair it, with CKernelsTests as the guide.")
         }
-        args.shape = shape.kernelShape
-        args.input = UnsafeRawPointer(input.base)
-        args.input_pixel_stride = inputs
-        args.panels = UnsafeRawPointer(packed.base)
-        args.output = UnsafeMutableRawPointer(output.base)
-        args.output_pixel_stride = outputs
-        args.epilogue.bias = UnsafePointer(bias.base)
-        args.epilogue.activation = CK_CONV_RELU
-        args.pixel_count = Int64(pixels)
-        args.panel_count = (outputs + Int64(CK_CONV_PANEL) - 1) / Int64(CK_CONV_PANEL)
+        args = shape.call(input: input.base, panels: packed.base, bias: bias.base, output: output.base)
     }
 
     func run(calls: Int) { for _ in 0..<calls { function(&args, scratch.base) } }
 
-    /// Pixels at the start, in the middle and at the end, as the scalar row gives them: all would take it seconds.
     func verify() throws {
         guard let scalar = ck_sparse_conv_find(0)?.pointee.function else { return }
-        let expected = try Operand<Float>(count: output.elements.count, purpose: "the check of a kernel benchmark")
         output.elements.update(repeating: .nan)
         run(calls: 1)
-        let pixels = Int(args.pixel_count), sample = min(pixels, 40)
         // Rounding of a sum of products within ±1.
         let tolerance = 2 * 0x1p-23 * Float(shape.inputs + 8)
-        for first in [0, (pixels - sample) / 2, pixels - sample] {
-            var part = args
-            part.output = UnsafeMutableRawPointer(expected.base)
-            part.first_pixel = Int64(first)
-            part.pixel_count = Int64(sample)
-            scalar(&part, scratch.base)
-            for index in first * shape.outputs..<(first + sample) * shape.outputs {
-                let (actual, wanted) = (output.elements[index], expected.elements[index])
-                guard abs(actual - wanted) <= tolerance else {
-                    throw difference(kernel, at: "pixel \(index / shape.outputs), channel \(index % shape.outputs)", actual: actual, expected: wanted)
-                }
-            }
-        }
+        try checkSample(of: output, kernel: kernel, args, outputs: shape.outputs, tolerance: tolerance) { part in scalar(&part, scratch.base) }
     }
 }

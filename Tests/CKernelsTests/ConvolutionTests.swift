@@ -90,6 +90,17 @@ struct Finish {
 
     enum Residual { case first, last, inPlace }
 
+    /// Each activation with each kind of residual, with and without factors and offsets, every second one with a bias.
+    static let every: [Finish] = (0..<CK_CONV_ACTIVATION_COUNT.rawValue).flatMap { code in
+        let kinds: [(Residual?, Bool)] = [(nil, false), (.first, true), (.last, true), (.inPlace, false), (.first, false), (.last, false), (nil, true)]
+        let activation = ck_conv_activation(rawValue: code)
+        return kinds.map { residual, scaled in
+            Finish(
+                bias: code % 2 == 0, factor: scaled, offset: scaled && residual != .last, residual: residual, activation: activation,
+                alpha: activation == CK_CONV_CLIP ? -0.5 : 0.2, beta: 0.6)
+        }
+    }
+
     func activate(_ x: Double) -> Double {
         switch activation {
         case CK_CONV_RELU: max(x, 0)
@@ -370,21 +381,11 @@ private let windows: [Window] = [
 
     @Test(arguments: RowReference.images.runnable) func everyEpilogueMatchesDouble(reference: RowReference) throws {
         let set = try set(reference)
-        for code in 0..<CK_CONV_ACTIVATION_COUNT.rawValue {
-            for (residual, scaled) in [(nil, false), (.first, true), (.last, true), (.inPlace, false), (.first, false), (.last, false), (nil, true)]
-                as [(Finish.Residual?, Bool)]
-            {
-                let activation = ck_conv_activation(rawValue: code)
-                let finish = Finish(
-                    bias: code % 2 == 0, factor: scaled, offset: scaled && residual != .last, residual: residual, activation: activation,
-                    alpha: activation == CK_CONV_CLIP ? -0.5 : 0.2, beta: 0.6)
-                for operation in reference.imageOperations {
-                    for outputs in [24, 33, 64] {
-                        let layer = ImageLayer(operation, Window(input: (4, 8)), inputs: 5, outputs: outputs, widerBy: 3, finish: finish, isNarrow: reference.isNarrow)
-                        #expect(
-                            layer.worst(try layer.run(set), layer.naive()) <= 1,
-                            "\(operation) to \(outputs), activation \(code), residual \(String(describing: residual)), scaled \(scaled)")
-                    }
+        for finish in Finish.every {
+            for operation in reference.imageOperations {
+                for outputs in [24, 33, 64] {
+                    let layer = ImageLayer(operation, Window(input: (4, 8)), inputs: 5, outputs: outputs, widerBy: 3, finish: finish, isNarrow: reference.isNarrow)
+                    #expect(layer.worst(try layer.run(set), layer.naive()) <= 1, "\(operation) to \(outputs), \(finish)")
                 }
             }
         }

@@ -149,20 +149,10 @@ private struct PrunedLayer {
 
     @Test(arguments: RowReference.sparseConvolution.runnable) func everyEpilogueMatchesDouble(reference: RowReference) throws {
         let row = try reference.sparseConvolutionRow()
-        for code in 0..<CK_CONV_ACTIVATION_COUNT.rawValue {
-            for (residual, scaled) in [(nil, false), (.first, true), (.last, true), (.inPlace, false), (.first, false), (.last, false), (nil, true)]
-                as [(Finish.Residual?, Bool)]
-            {
-                let activation = ck_conv_activation(rawValue: code)
-                let finish = Finish(
-                    bias: code % 2 == 0, factor: scaled, offset: scaled && residual != .last, residual: residual, activation: activation,
-                    alpha: activation == CK_CONV_CLIP ? -0.5 : 0.2, beta: 0.6)
-                for outputs in [24, 33, 64] {
-                    let layer = try PrunedLayer(pixels: 37, inputs: 20, outputs: outputs, zeros: 0.6, widerBy: 3, finish: finish)
-                    #expect(
-                        layer.worst(try layer.run(row)) <= 1,
-                        "to \(outputs), activation \(code), residual \(String(describing: residual)), scaled \(scaled)")
-                }
+        for finish in Finish.every {
+            for outputs in [24, 33, 64] {
+                let layer = try PrunedLayer(pixels: 37, inputs: 20, outputs: outputs, zeros: 0.6, widerBy: 3, finish: finish)
+                #expect(layer.worst(try layer.run(row)) <= 1, "to \(outputs), \(finish)")
             }
         }
     }

@@ -1,6 +1,6 @@
 // How long the layers of a network take here, in integers and in floats, and what it costs to go from one to the other: the network itself is run
 // and each of its steps timed, once in integers, once in floats, and twice with every other layer in floats, so that there is a border at every value.
-// A step timed by itself begins with threads that have to wake, which a run does once, and borders are many small steps: how time is shared among layers and among
+// Between profiles threads fall asleep, which runs that follow each other do not see, and borders are many small steps: how time is shared among layers and among
 // borders is taken from the steps, what it adds up to from whole runs.
 import Foundation
 import SwiftletRuntime

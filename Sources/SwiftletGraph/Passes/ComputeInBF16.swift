@@ -7,10 +7,10 @@
 /// For networks whose user asks for it: results differ from f32 by the rounding, 8 bits of mantissa. Behind the fusions, which look for f32.
 public struct ComputeInBF16: GraphPass {
     public let name = "bf16"
-    private let excludes: @Sendable (Convolution, _ x: Shape, _ result: Shape) -> Bool
+    private let excludes: @Sendable (Convolution, _ x: ValueType, _ result: ValueType) -> Bool
 
-    /// - excludes: convolutions that stay as they are, by the shapes of their input and result, as where f32 has an algorithm that is faster still.
-    public init(excluding excludes: @escaping @Sendable (Convolution, _ x: Shape, _ result: Shape) -> Bool = { _, _, _ in false }) {
+    /// - excludes: convolutions that stay as they are, by the types of their input and result, as where f32 has an algorithm that is faster still.
+    public init(excluding excludes: @escaping @Sendable (Convolution, _ x: ValueType, _ result: ValueType) -> Bool = { _, _, _ in false }) {
         self.excludes = excludes
     }
 
@@ -30,9 +30,9 @@ public struct ComputeInBF16: GraphPass {
         else { return nil }
         switch node.op {
         case .tensor(.convolution(let convolution)):
-            guard let sizes = graph[x].type.shape.fixedSizes, graph[x].weight == nil, graph[node.inputs[1]].weight?.format == .dense(.f32) else { return nil }
+            guard graph[x].type.shape.fixedSizes != nil, graph[x].weight == nil, graph[node.inputs[1]].weight?.format == .dense(.f32) else { return nil }
             // A single pixel is a row of numbers: casts would cost more than they save.
-            guard result[2...].reduce(1, *) > 1, !excludes(convolution, Shape(sizes), Shape(result)) else { return nil }
+            guard result[2...].reduce(1, *) > 1, !excludes(convolution, graph[x].type, graph[node.outputs[0]].type) else { return nil }
             return [0] + (convolution.hasResidual ? [node.inputs.count - 1] : [])
         case .tensor(.pool(let pool)): return pool.kind == .maximum(indices: false) && rounding.has(x) ? [0] : nil
         case .tensor(.concat(axis: 1)): return node.inputs.allSatisfy(rounding.has) ? Array(node.inputs.indices) : nil
@@ -45,7 +45,7 @@ public struct ComputeInBF16: GraphPass {
             for (image, other) in [(0, 1), (1, 0)] where rounding.has(node.inputs[image]) && (image == 0 || function == .multiply || function == .add) {
                 guard graph[node.inputs[image]].type == graph[node.outputs[0]].type else { continue }
                 let isConstant = graph.channelConstant(node.inputs[other], of: node.outputs[0]) != nil
-                let isVector = graph[node.inputs[other]].type.shape.fixedSizes == Array(result.prefix(2)) + Array(repeating: 1, count: result.count - 2)
+                let isVector = graph.isChannelVector(node.inputs[other], of: node.outputs[0])
                 switch function {
                 case .multiply where isConstant || isVector: return [image]
                 case .add where isConstant, .subtract where isConstant, .divide where isConstant: return [image]

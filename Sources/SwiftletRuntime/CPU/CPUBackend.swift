@@ -37,15 +37,11 @@ package struct CPUBackend: Backend {
     }
 
     /// Whether a convolution of f32 has an algorithm here that beats the direct one in bf16: Winograd's takes a quarter of the products.
-    package static func isFastestInF32(_ convolution: Convolution, x: Shape, result: Shape) -> Bool {
-        guard convolution.window.rank == 2, x.rank == 4, result.rank == 4 else { return false }
-        var shape = ck_conv_shape()
-        (shape.output_height, shape.output_width) = (Int64(result[2]), Int64(result[3]))
-        (shape.kernel_height, shape.kernel_width) = (Int64(convolution.window.kernel[0]), Int64(convolution.window.kernel[1]))
-        (shape.stride_height, shape.stride_width) = (Int64(convolution.window.strides[0]), Int64(convolution.window.strides[1]))
-        (shape.dilation_height, shape.dilation_width) = (Int64(convolution.window.dilations[0]), Int64(convolution.window.dilations[1]))
-        (shape.input_channels, shape.output_channels) = (Int64(x[1] / convolution.groups), Int64(result[1] / convolution.groups))
-        return ck_winograd_pays(&shape)
+    package static func isFastestInF32(_ convolution: Convolution, x: ValueType, result: ValueType) -> Bool {
+        guard let input = ImageSize(x), let output = ImageSize(result) else { return false }
+        let shape = CPULowering.shape(
+            convolution.window, from: input, to: output, inputs: input.channels / convolution.groups, outputs: output.channels / convolution.groups)
+        return withUnsafePointer(to: shape) { ck_winograd_pays($0) }
     }
 
     package func preference(for node: Node, in graph: Graph) -> Int {

@@ -60,8 +60,7 @@ extension CPULowering {
             guard graph[node.inputs[0]].type == result else { return false }
             if other.type == result { return function == .add && other.weight == nil }
             if graph.channelConstant(node.inputs[1], of: node.outputs[0]) != nil { return [.add, .subtract, .multiply, .divide].contains(function) }
-            guard let sizes = result.shape.fixedSizes, other.weight == nil, other.type.element == .f32 else { return false }
-            return function == .multiply && other.type.shape.fixedSizes == Array(sizes.prefix(2)) + Array(repeating: 1, count: sizes.count - 2)
+            return function == .multiply && graph.isChannelVector(node.inputs[1], of: node.outputs[0])
         default: return false
         }
     }

@@ -23,6 +23,8 @@ enum CPUStep {
     case levels(LevelStep)
     case cast(CastStep)
     case chain(ChainStep)
+    /// What became part of a later step.
+    case nothing
 
     /// The rows of a step that makes each row from the same row of what it reads: it may run beside its neighbours of that kind, row by row.
     var rows: RowTasks? {
@@ -34,7 +36,7 @@ enum CPUStep {
         case .rotaryTable(let step): step.tasks
         case .rotary(let step): step.tasks
         case .cacheWrite(let step): step.tasks
-        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels, .cast, .chain: nil
+        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels, .cast, .chain, .nothing: nil
         }
     }
 
@@ -82,6 +84,7 @@ enum CPUStep {
         case .levels(let step): step.taskCount
         case .cast(let step): step.taskCount
         case .chain(let step): step.taskCount
+        case .nothing: 0
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: rows?.taskCount ?? 0
         }
     }
@@ -110,7 +113,7 @@ enum CPUStep {
         case .levels(let step): step.execute(task)
         case .cast(let step): step.execute(task)
         case .chain(let step): step.execute(task, scratch: scratch)
-        case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: break
+        case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite, .nothing: break
         }
     }
 
@@ -125,7 +128,7 @@ enum CPUStep {
         case .rotaryTable(let step): step.execute(rows)
         case .rotary(let step): step.execute(rows)
         case .cacheWrite(let step): step.execute(rows)
-        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels, .cast, .chain: break
+        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels, .cast, .chain, .nothing: break
         }
     }
 }

@@ -198,16 +198,21 @@ struct ArchitectureExportTests {
         return try plan.tensor(graph.outputs[0]).floats()
     }
 
-    @Test("Written, read and run, a network gives what its graph gives", arguments: VisionArchitecture.allCases)
-    func roundTrip(_ architecture: VisionArchitecture) throws {
+    /// A network with random weights, the file it was written to, and a picture for it.
+    private func written(_ architecture: VisionArchitecture) throws -> (network: VisionNetwork, path: String, image: Tensor) {
         let path = temporaryFile("network.onnx")
-        defer { try? FileManager.default.removeItem(atPath: path) }
         let network = try architecture.build(NetworkShape(width: architecture == .squeezeNet11 ? 1 : 0.5, classes: 10, size: 64), parameters: .random(seed: 3))
         try ONNXWriter(network.graph).write(to: path)
+        var generator = SeededGenerator(seed: 8)
+        return (network, path, try Tensor((0..<3 * 64 * 64).map { _ in Float.random(in: -1...1, using: &generator) }, shape: [1, 3, 64, 64]))
+    }
+
+    @Test("Written, read and run, a network gives what its graph gives", arguments: VisionArchitecture.allCases)
+    func roundTrip(_ architecture: VisionArchitecture) throws {
+        let (network, path, image) = try written(architecture)
+        defer { try? FileManager.default.removeItem(atPath: path) }
         let model = try Model(path: path, options: NetworkOptions(threads: 1))
         #expect(model.inputs.map(\.name) == ["input"] && model.outputNames == ["logits"])
-        var generator = SeededGenerator(seed: 8)
-        let image = try Tensor((0..<3 * 64 * 64).map { _ in Float.random(in: -1...1, using: &generator) }, shape: [1, 3, 64, 64])
         let result = try #require(try model.run(["input": image])["logits"]).floats()
         let expected = try reference(network.graph, image)
         let scale = expected.reduce(0) { max($0, abs($1)) }
@@ -218,12 +223,8 @@ struct ArchitectureExportTests {
 
     @Test("In bf16 a network gives nearly the same", arguments: VisionArchitecture.allCases)
     func bf16(_ architecture: VisionArchitecture) throws {
-        let path = temporaryFile("network.onnx")
+        let (_, path, image) = try written(architecture)
         defer { try? FileManager.default.removeItem(atPath: path) }
-        let network = try architecture.build(NetworkShape(width: architecture == .squeezeNet11 ? 1 : 0.5, classes: 10, size: 64), parameters: .random(seed: 3))
-        try ONNXWriter(network.graph).write(to: path)
-        var generator = SeededGenerator(seed: 8)
-        let image = try Tensor((0..<3 * 64 * 64).map { _ in Float.random(in: -1...1, using: &generator) }, shape: [1, 3, 64, 64])
         func logits(_ precision: NetworkPrecision, threads: Int) throws -> [Float] {
             let model = try Model(path: path, options: NetworkOptions(threads: threads, precision: precision))
             return try #require(try model.run(["input": image])["logits"]).floats()

@@ -56,8 +56,7 @@ extension CPULowering {
             for slot in [place == 0 ? window.x : nil, window.residual].compactMap({ $0 }) { slots[slot.index].last = max(slots[slot.index].last, end) }
             if place < windows.count - 1 { slots[window.out.index].last = -1 }
         }
-        let rows = last.output.height, ranges = ranges(rows)
-        let elementBytes = first.input.elementBytes
+        let ranges = ranges(last.output.height), elementBytes = first.input.elementBytes
         func steps(_ binder: StepBinder?) -> [ck_conv_step] {
             windows.enumerated().map { place, window in
                 guard case .plain(let kernel) = window.kernel else { return ck_conv_step() }
@@ -65,20 +64,12 @@ extension CPULowering {
             }
         }
         let scratchBytes = steps(nil).withUnsafeBufferPointer { ck_conv_chain_scratch_bytes($0.baseAddress, Int64($0.count), Int64(elementBytes)) }
-        let residualStrides = windows.map(\.output.elements)
-        func step(_ tasks: Bool) -> (StepBinder) throws -> CPUStep {
-            { binder in
-                .chain(
-                    ChainStep(
-                        steps: try binder.store(steps(binder)), count: windows.count, images: tasks ? first.input.count : 0, elementBytes: elementBytes,
-                        inputStride: first.input.elements, outputStride: last.output.elements, residualStrides: try binder.store(residualStrides), rows: rows,
-                        ranges: ranges))
-            }
-        }
         let nodes = chain.flatMap { self.steps[$0].nodes }
-        for index in chain {
-            let isEnd = index == end
-            self.steps[index] = LoweredStep(bind: step(isEnd), scratchBytes: { _ in isEnd ? scratchBytes : 0 }, isRowWise: false, nodes: isEnd ? nodes : [])
-        }
+        for index in chain { self.steps[index] = LoweredStep(bind: { _ in .nothing }, scratchBytes: { _ in 0 }, isRowWise: false, nodes: []) }
+        self.steps[end] = LoweredStep(
+            bind: { binder in
+                let table = try binder.store(steps(binder))
+                return .chain(ChainStep(steps: table, count: windows.count, images: first.input.count, elementBytes: elementBytes, ranges: ranges))
+            }, scratchBytes: { _ in scratchBytes }, isRowWise: false, nodes: nodes)
     }
 }

@@ -133,7 +133,7 @@ extension CPULowering {
     }
 
     /// The window as the kernels have it; one axis of space is the width of images of one row.
-    func shape(_ window: Window, from input: ImageSize, to output: ImageSize, inputs: Int, outputs: Int) -> ck_conv_shape {
+    static func shape(_ window: Window, from input: ImageSize, to output: ImageSize, inputs: Int, outputs: Int) -> ck_conv_shape {
         let isRow = window.rank == 1
         func pair(_ values: [Int], _ missing: Int) -> (Int64, Int64) { isRow ? (Int64(missing), Int64(values[0])) : (Int64(values[0]), Int64(values[1])) }
         var shape = ck_conv_shape()
@@ -161,16 +161,12 @@ extension CPULowering {
             }
         let form = PackedConstants.Form.convolution(outputs: outputs, inputs: inputs, taps: taps, groups: groups, panels: panels)
         let count = outputs * inputs * taps
-        let vector = try VectorKernels(isa: backend.isa)
         let isNarrow = graph[value].type.element == .bf16
         let packed = try packed(value, form, partBytes: bytes, parts: groups) { source, group, target in
-            let floats = isNarrow ? try AlignedMemory(byteCount: count * MemoryLayout<Float>.stride, purpose: "weight") : nil
-            if let floats {
-                vector.bf16ToF32(source.assumingMemoryBound(to: UInt16.self) + group * count, Int64(count), floats.base.assumingMemoryBound(to: Float.self))
-            }
-            withExtendedLifetime(floats) {
+            let widened = isNarrow ? (group * count..<(group + 1) * count).map { ck_bfloat_to_float(source.loadUnaligned(fromByteOffset: 2 * $0, as: UInt16.self)) } : []
+            widened.withUnsafeBufferPointer { widened in
                 var call = ck_conv_weights()
-                call.values = floats.map { UnsafePointer($0.base.assumingMemoryBound(to: Float.self)) } ?? source.assumingMemoryBound(to: Float.self) + group * count
+                call.values = isNarrow ? widened.baseAddress : source.assumingMemoryBound(to: Float.self) + group * count
                 (call.output_channels, call.input_channels, call.taps) = (rows, columns, depth)
                 (call.output_stride, call.input_stride, call.tap_stride) = (Int64(inputs * taps), depth, 1)
                 switch panels {
@@ -228,7 +224,7 @@ extension CPULowering {
         let (inputs, outputs) = (input.channels / convolution.groups, output.channels / convolution.groups)
         let isDepthwise = inputs == 1 && outputs == 1
         let channels = isDepthwise ? output.channels : outputs
-        let geometry = shape(convolution.window, from: input, to: output, inputs: isDepthwise ? output.channels : inputs, outputs: channels)
+        let geometry = Self.shape(convolution.window, from: input, to: output, inputs: isDepthwise ? output.channels : inputs, outputs: channels)
         let winograd = isDepthwise ? nil : withUnsafePointer(to: geometry) { ck_winograd_pays($0) } ? set.winograd : nil
         let sparse = convolution.groups == 1 && element == .f32 ? try sparsePointwise(node.inputs[1], geometry) : nil
         let (panels, groupPanelBytes) =
@@ -248,7 +244,7 @@ extension CPULowering {
         let tiles = (output.height + tile - 1) / tile * ((output.width + tile - 1) / tile)
         emit(
             LoweredWindow(
-                kernel: try sparse?.kernel ?? winograd.map { .winograd($0, scratchBytes: ck_winograd_scratch_bytes(Int64(channels), Int64(inputs))) }
+                kernel: try sparse?.kernel ?? winograd.map { .scratch($0, bytes: ck_winograd_scratch_bytes(Int64(channels), Int64(inputs))) }
                     ?? .plain(required(isDepthwise ? set.depthwise : set.dense)),
                 shape: geometry, groups: isDepthwise ? 1 : convolution.groups, x: x, out: out, input: input, output: output, panels: panels,
                 groupPanelBytes: groupPanelBytes, epilogue: epilogue, residual: residual,
@@ -289,7 +285,7 @@ extension CPULowering {
         emit(
             LoweredWindow(
                 kernel: .plain(try required(set.dense)),
-                shape: shape(Window(kernel: [1, 1]), from: input, to: product, inputs: input.channels, outputs: products), x: x, out: middle, input: input,
+                shape: Self.shape(Window(kernel: [1, 1]), from: input, to: product, inputs: input.channels, outputs: products), x: x, out: middle, input: input,
                 output: product, panels: panels, epilogue: epilogue,
                 cut: WindowCut(
                     pixels: input.pixels, channels: products, pixelTile: Int(set.pixel_tile), panelTile: Int(set.panel_tile),
@@ -318,7 +314,7 @@ extension CPULowering {
         let taps = pool.window.kernel.reduce(1, *)
         emit(
             LoweredWindow(
-                kernel: kernel, shape: shape(pool.window, from: input, to: output, inputs: input.channels, outputs: output.channels), x: x, out: out,
+                kernel: kernel, shape: Self.shape(pool.window, from: input, to: output, inputs: input.channels, outputs: output.channels), x: x, out: out,
                 input: input, output: output, countsPadding: countsPadding,
                 cut: WindowCut(
                     pixels: output.pixels, channels: output.channels, pixelTile: 1, panelTile: 4,
@@ -358,10 +354,7 @@ extension CPULowering {
 
     /// Between f32 and bf16, in whichever order the elements lie.
     private mutating func lowerCast(_ node: Node, _ vector: VectorKernels) throws {
-        let x = node.inputs[0]
-        let asImage = liesAsImage(x)
-        let from = asImage ? slot(readingImage: x) : slot(reading: x)
-        let to = asImage ? slot(writingImage: node.outputs[0]) : slot(writing: node.outputs[0])
+        let x = node.inputs[0], (from, to) = slotsInAnyOrder(node)
         let count = try sizes(x).reduce(1, *)
         let function: CastStep.Function = graph[x].type.element == .f32 ? .narrow(vector.f32ToBF16) : .widen(vector.bf16ToF32)
         emit { binder in .cast(CastStep(function: function, x: UnsafeRawPointer(binder.raw(from)), out: binder.raw(to), count: count)) }
@@ -390,12 +383,12 @@ extension CPULowering {
         guard liesAsImage(a) || liesAsImage(b) || isNarrow, imageSize(node.outputs[0]) != nil else { return false }
         if graph[a].type == graph[b].type {
             if function == .add, rideSum(of: a, b, result: node.outputs[0]) || rideSum(of: b, a, result: node.outputs[0]) { return true }
-            prepareImage(a)
-            prepareImage(b)
             if isNarrow {
                 try lowerPixels(a, node, epilogue: ck_conv_epilogue(), adding: b)
                 return true
             }
+            prepareImage(a)
+            prepareImage(b)
             lowerImageElements(.binary(function), node, vector)
             return true
         }
@@ -404,7 +397,6 @@ extension CPULowering {
         guard graph[image].type == graph[node.outputs[0]].type, liesAsImage(image) || isNarrow, let channels = channelVector(other, of: node.outputs[0]) else { return false }
         guard function == .multiply || function == .add || (image == a && function == .subtract) || (image == a && function == .divide) else { return false }
         if case .constant(let values) = channels, try ride(function, values, on: image, result: node.outputs[0]) { return true }
-        prepareImage(image)
         var epilogue = ck_conv_epilogue()
         var factor: ValueID?
         switch channels {
@@ -428,6 +420,7 @@ extension CPULowering {
         guard let size = imageSize(image) else { throw noKernel(node) }
         let set = try convolutionKernels(graph[image].type.element)
         prepareImage(image)
+        if let adding { prepareImage(adding) }
         if let factor { preparePlain(factor) }
         let factorSlot = factor.map { slot(reading: $0) }
         let x = slot(readingImage: image)
@@ -436,7 +429,7 @@ extension CPULowering {
         emit(
             LoweredWindow(
                 kernel: .plain(try required(set.average_pool)),
-                shape: shape(Window(kernel: [1, 1]), from: size, to: size, inputs: size.channels, outputs: size.channels), x: x, out: out, input: size,
+                shape: Self.shape(Window(kernel: [1, 1]), from: size, to: size, inputs: size.channels, outputs: size.channels), x: x, out: out, input: size,
                 output: size, epilogue: epilogue, residual: residual, factor: factorSlot,
                 cut: WindowCut(
                     pixels: size.pixels, channels: size.channels, pixelTile: 1, panelTile: 1 << 20, multiplyAccumulates: size.elements * 8,
@@ -493,12 +486,8 @@ extension CPULowering {
 
     /// An operand that has one number for all pixels of a channel.
     private func channelVector(_ value: ValueID, of result: ValueID) -> ChannelVector? {
-        guard let size = imageSize(result), graph[value].type.element == .f32 else { return nil }
-        if graph[value].weight != nil { return graph.channelConstant(value, of: result).map { .constant($0) } }
-        let rank = graph[result].type.shape.count
-        guard let shape = graph[value].type.shape.fixedSizes, shape.count <= rank else { return nil }
-        let padded = [Int](repeating: 1, count: rank - shape.count) + shape
-        return padded == [size.count, size.channels] + [Int](repeating: 1, count: rank - 2) ? .computed : nil
+        if let values = graph.channelConstant(value, of: result) { return .constant(values) }
+        return graph.isChannelVector(value, of: result) ? .computed : nil
     }
 
     /// An operation whose operands all lie as the result does: the order of elements does not matter.

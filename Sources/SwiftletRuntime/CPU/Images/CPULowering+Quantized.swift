@@ -70,23 +70,17 @@ extension CPULowering {
     private mutating func lowerQuantize(_ node: Node) throws {
         let x = node.inputs[0]
         let (scale, zero) = try scaleAndZero(node)
-        let asImage = liesAsImage(x)
-        let from = asImage ? slot(readingImage: x) : slot(reading: x)
         // Planes of a picture come as the network has them, and go on channels last.
-        if !asImage, let size = imageSize(x), !size.isPlain, size.channels <= Int(CK_LEVELS_PLANES) {
-            let to = slot(writingImage: node.outputs[0])
+        if !liesAsImage(x), let size = imageSize(x), !size.isPlain, size.channels <= Int(CK_LEVELS_PLANES) {
+            let from = slot(reading: x), to = slot(writingImage: node.outputs[0])
             return try emitLevels(.quantizePlanes(scale: scale, zero: zero, planes: size.channels, pixels: size.pixels), node, from, from, to)
         }
-        let to = asImage ? slot(writingImage: node.outputs[0]) : slot(writing: node.outputs[0])
+        let (from, to) = slotsInAnyOrder(node)
         try emitLevels(.quantize(scale: scale, zero: zero), node, from, from, to)
     }
 
     private mutating func lowerDequantize(_ node: Node) throws {
-        let x = node.inputs[0]
-        let (scale, zero) = try scaleAndZero(node)
-        let asImage = liesAsImage(x)
-        let from = asImage ? slot(readingImage: x) : slot(reading: x)
-        let to = asImage ? slot(writingImage: node.outputs[0]) : slot(writing: node.outputs[0])
+        let (scale, zero) = try scaleAndZero(node), (from, to) = slotsInAnyOrder(node)
         try emitLevels(.dequantize(scale: scale, zero: zero), node, from, from, to)
     }
 
@@ -201,7 +195,7 @@ extension CPULowering {
         (form.input_zero, form.depthwise) = (UInt8(convolution.inputZero), isDepthwise)
         let callGroups = isDepthwise ? 1 : groups
         let (panels, bytes) = try packQuantized(node, form, groups: callGroups)
-        let geometry = shape(convolution.window, from: input, to: output, inputs: isDepthwise ? output.channels : inputs, outputs: channels)
+        let geometry = Self.shape(convolution.window, from: input, to: output, inputs: isDepthwise ? output.channels : inputs, outputs: channels)
         let cut = WindowCut(
             pixels: output.pixels, channels: channels,
             // Depthwise kernels go along rows, two at a time.

@@ -36,7 +36,7 @@ extension CPULowering {
         }
         let pixels = Int(shape.output_height * shape.output_width)
         return SparsePointwise(
-            kernel: .sparse(function, scratchBytes: ck_sparse_conv_scratch_bytes(Int64(inputs))), panels: packed,
+            kernel: .scratch(function, bytes: ck_sparse_conv_scratch_bytes(Int64(inputs))), panels: packed,
             cut: WindowCut(
                 pixels: pixels, channels: outputs, pixelTile: Int(CK_SPARSE_CONV_STRIP) / 4, panelTile: 1,
                 // Turning a number costs about as much as four products; tasks on the same pixels turn the same input each for itself.

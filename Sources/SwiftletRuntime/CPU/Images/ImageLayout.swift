@@ -86,6 +86,13 @@ extension CPULowering {
         return slot
     }
 
+    /// The slots of the operand and the result of a function of single elements, which keeps their order, whichever that is.
+    mutating func slotsInAnyOrder(_ node: Node) -> (from: SlotID, to: SlotID) {
+        let asImage = liesAsImage(node.inputs[0])
+        let from = asImage ? slot(readingImage: node.inputs[0]) : slot(reading: node.inputs[0])
+        return (from, asImage ? slot(writingImage: node.outputs[0]) : slot(writing: node.outputs[0]))
+    }
+
     /// Adds a copy of elements of `elementBytes`: sizes and strides in elements, outermost first.
     mutating func emitCopy(from x: SlotID, to out: SlotID, offset: Int = 0, outOffset: Int = 0, elementBytes: Int = 4, _ axes: [(size: Int, stride: Int, outStride: Int)]) {
         // Nothing to copy is still a step: the slots that were asked for belong to it.

@@ -8,29 +8,24 @@ struct ChainStep {
     let count: Int
     let images: Int
     let elementBytes: Int
-    /// Elements from image to image, of the input of the first step, the output of the last, and the residual of each.
-    let inputStride, outputStride: Int
-    let residualStrides: UnsafePointer<Int>
-    /// Of the last step's output: tasks are ranges of them.
-    let rows: Int
+    /// What the rows of the last output are cut into.
     let ranges: Int
 
     var taskCount: Int { images * ranges }
 
     func execute(_ task: Int, scratch: UnsafeMutableRawPointer) {
         let (image, range) = task.quotientAndRemainder(dividingBy: ranges)
+        let rows = Int(steps[count - 1].args.shape.output_height)
         let first = range * rows / ranges, end = (range + 1) * rows / ranges
-        if image == 0 {
-            ck_conv_chain(steps, Int64(count), Int64(elementBytes), Int64(first), Int64(end - first), scratch)
-            return
-        }
         withUnsafeTemporaryAllocation(of: ck_conv_step.self, capacity: count) { own in
             for index in 0..<count {
-                var step = steps[index]
-                if index == 0 { step.args.input += image * inputStride * elementBytes }
-                if index == count - 1 { step.args.output += image * outputStride * elementBytes }
-                if step.args.epilogue.residual != nil { step.args.epilogue.residual += image * residualStrides[index] * elementBytes }
-                own.initializeElement(at: index, to: step)
+                var args = steps[index].args
+                let input = args.shape.input_height * args.shape.input_width, output = args.shape.output_height * args.shape.output_width
+                // Images follow each other; what lies between the steps has no address.
+                if args.input != nil { args.input += image * Int(input * args.input_pixel_stride) * elementBytes }
+                if args.output != nil { args.output += image * Int(output * args.output_pixel_stride) * elementBytes }
+                if args.epilogue.residual != nil { args.epilogue.residual += image * Int(output * args.epilogue.residual_pixel_stride) * elementBytes }
+                own.initializeElement(at: index, to: ck_conv_step(function: steps[index].function, args: args))
             }
             ck_conv_chain(own.baseAddress, Int64(count), Int64(elementBytes), Int64(first), Int64(end - first), scratch)
         }

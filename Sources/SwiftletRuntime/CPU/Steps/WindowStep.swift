@@ -3,24 +3,16 @@
 import CKernels
 
 typealias WindowKernel = @convention(c) (UnsafePointer<ck_conv_args>?) -> Void
-typealias WinogradKernel = @convention(c) (UnsafePointer<ck_conv_args>?, UnsafeMutableRawPointer?) -> Void
+typealias ScratchKernel = @convention(c) (UnsafePointer<ck_conv_args>?, UnsafeMutableRawPointer?) -> Void
 
 /// One operation on images, channels last.
 struct WindowStep {
     enum Kernel {
         case plain(WindowKernel)
-        /// Pixels are tiles of pixels.
-        case winograd(WinogradKernel, scratchBytes: Int)
+        /// Winograd's, whose pixels are tiles of pixels, and 1×1 convolutions without their zeros (ckernels/sparse_conv.h): they need memory of their own.
+        case scratch(ScratchKernel, bytes: Int)
 
-        /// A 1×1 convolution without its zeros (ckernels/sparse_conv.h).
-        case sparse(WinogradKernel, scratchBytes: Int)
-
-        var scratchBytes: Int {
-            switch self {
-            case .plain: 0
-            case .winograd(_, let bytes), .sparse(_, let bytes): bytes
-            }
-        }
+        var scratchBytes: Int { if case .scratch(_, let bytes) = self { bytes } else { 0 } }
     }
 
     let kernel: Kernel
@@ -54,7 +46,7 @@ struct WindowStep {
         (call.first_panel, call.panel_count) = (Int64(panels.lowerBound), Int64(panels.count))
         switch kernel {
         case .plain(let kernel): kernel(&call)
-        case .winograd(let kernel, _), .sparse(let kernel, _): kernel(&call, scratch)
+        case .scratch(let kernel, _): kernel(&call, scratch)
         }
     }
 }
