@@ -36,7 +36,7 @@ public struct CompressionContext: Sendable {
         guard let calibration else {
             throw SwiftletError.invalidArgument(
                 name: "calibration", reason: "\(technique) measures what flows through the model, and no data are given",
-                remedy: "Give --calibration: a text for a language model, a folder of pictures or arrays for a network.")
+                remedy: "Give --calibration: a text for a language model, texts for an encoder, a folder of pictures or arrays for a network.")
         }
         return calibration
     }

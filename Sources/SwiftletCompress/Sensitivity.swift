@@ -16,10 +16,10 @@ public enum Divergence: String, Sendable, Codable, Hashable {
     /// Σ(a − b)² / Σa² over all elements of the first output.
     case relativeError
 
-    /// What suits the first output: a language model has logits; a softmax makes probabilities; of anything else the numbers are compared.
+    /// What suits the first output: a language model, whose caller says of which tokens, has logits; a softmax makes probabilities; of anything else the numbers are compared.
     package init(suiting graph: Graph) {
         let producer = graph.outputs.first.flatMap { output in graph.nodes.last { $0.outputs.contains(output) } }
-        if graph.input(named: LanguageGraph.tokenInput) != nil {
+        if graph.input(named: LanguageGraph.tokenInput) != nil, graph.input(named: LanguageGraph.outputInput) != nil {
             self = .logits
         } else if producer?.op == .softmax {
             self = .probabilities

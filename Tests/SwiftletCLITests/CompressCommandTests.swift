@@ -78,6 +78,27 @@ import Testing
         #expect(choice["tasks"] as? Int == 1 && choice["correct"] as? Int == 1)
     }
 
+    @Test func anEncoderIsCompressedComparedAndUsed() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let tiny = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appending(path: "SwiftletLanguageTests/Encoders/Vectors/tiny").path
+        let text = try file("texts.txt", "a cat sleeps\nthe kitten naps\none two three\n"), small = folder.appending(path: "small").path
+        let options = ["--step", "smoothquant inserts=true", "--step", "int8-dynamic", "--calibration", text, "--threads", "1"]
+        let refused = try CommandRun(["compress", tiny, "--output", small, "--budget", "drop=0.0000001%"] + options)
+        #expect(refused.status == 1 && refused.errors.contains("the result is refused: ") && refused.errors.contains("drop is ") && files == ["texts.txt"])
+        let run = try CommandRun(["compress", tiny, "--output", small, "--force", "--json"] + options)
+        #expect(run.status == 0, "\(run.errors)")
+        let vectors = try #require((try run.object()["comparison"] as? [String: Any])?["vectors"] as? [String: Any])
+        #expect(vectors["texts"] as? Int == 3 && (vectors["least_cosine"] as? Double ?? 0) > 0.99 && files == ["texts.txt", "small"])
+        #expect(try CommandRun(["embed", "--model", small, "--json", "a cat sleeps"]).object()["dimensions"] as? Int == 16)
+        let compared = try CommandRun(["compare", tiny, small, "--file", text, "--samples", "2", "--json"]).object()
+        #expect((compared["vectors"] as? [String: Any])?["texts"] as? Int == 2)
+        let table = try CommandRun(["compare", tiny, small, "--file", text])
+        #expect(table.status == 0 && table.output.contains("cosine of 3") && table.output.contains("a text"))
+        let wrong = try CommandRun(["compare", tiny, small, "--images", folder.path])
+        #expect(wrong.status == 1 && wrong.errors.contains("is an encoder of texts. Give its data with --file."))
+        #expect(try CommandRun(["compare", tiny, text]).status == 1)
+    }
+
     @Test(.enabled(if: SharedData.storiesModel != nil, "needs ../shared/data/models/stories260k-f32.gguf"))
     func anInterruptionLeavesNothing() throws {
         defer { try? FileManager.default.removeItem(at: folder) }

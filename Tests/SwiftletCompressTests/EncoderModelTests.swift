@@ -104,6 +104,79 @@ import Testing
         }
     }
 
+    private static func context(_ model: EncoderModel) throws -> CompressionContext {
+        let data = try EncoderTexts(text: Array("a cat sleeps\n\n the kitten naps \r\none two three\nfour".utf8), model: model)
+        #expect(data.count == 4)
+        return try CompressionContext(passes: model.passes, calibration: data, threads: 1)
+    }
+
+    @Test func textsAreLinesThatAreNotEmpty() throws {
+        let model = try EncoderModel(path: Self.tiny), encoder = try TextEncoder(path: Self.tiny)
+        let data = try EncoderTexts(text: Array("a cat sleeps\n\n  \nthe kitten naps \r\none two\nthree\n".utf8), model: model, limit: 2)
+        #expect(data.count == 2 && data.batchCount == 1)
+        let expected = ["a cat sleeps", "one two"].flatMap(encoder.tokens)
+        #expect(try data.batch(0).inputs["tokens"]?.elements(as: Int32.self) == expected)
+        #expect(throws: SwiftletError.self) { _ = try EncoderTexts(text: Array(" \n\n".utf8), model: model) }
+    }
+
+    /// With `inserts` what linear layers behind normalisations read is multiplied by a vector in the file; without, all goes into plain weights.
+    @Test(arguments: [false, true], [false, true])
+    func smoothingIsWritten(inserts: Bool, isRounded: Bool) throws {
+        let model = try EncoderModel(path: Self.tiny), context = try Self.context(model)
+        var steps: [any CompressionStep] = [SmoothQuant(inserts: inserts)]
+        if isRounded { steps.append(QuantizeDynamic()) }
+        let graph = try Compressor(steps).run(model.graph, in: context).graph
+        try Self.withFolder { folder in
+            try model.write(graph, to: folder)
+            let file = try SafetensorsFile(path: folder + "/model.safetensors"), names = Set(file.tensors.map(\.name))
+            let smoothed = names.filter { $0.hasSuffix(".smoothed_weight") }, factors = names.filter { $0.hasSuffix(".smoothing") }
+            let keys = ["attention.self.query", "attention.self.key", "attention.self.value", "intermediate.dense"]
+            #expect(smoothed.count == (inserts ? 2 * keys.count : 0) && factors.count == smoothed.count)
+            for key in keys where inserts { #expect(smoothed.contains { $0.hasSuffix("layer.1.\(key).smoothed_weight") } && !names.contains { $0.hasSuffix("layer.1.\(key).weight") }) }
+            let vectors = try Self.embed(folder), parent = try Self.embed(Self.tiny)
+            for (a, b) in zip(vectors, parent) { #expect(TextEncoder.similarity(a, b) > (isRounded ? 0.995 : 0.99999)) }
+            let again = try EncoderModel(path: folder)
+            // Layers that read the same with the same factors share a node.
+            #expect(again.graph.nodes.count == model.graph.nodes.count + (inserts ? 4 : 0))
+            #expect(again.graph.layers().map(\.name) == model.graph.layers().map(\.name))
+            try Self.withFolder { second in
+                try again.write(again.graph, to: second)
+                #expect(try Self.embed(second) == vectors)
+                #expect(try Set(SafetensorsFile(path: second + "/model.safetensors").tensors.map(\.name)) == names)
+            }
+        }
+    }
+
+    @Test func otherLayersThanTheConfigurationsAreAnError() throws {
+        let model = try EncoderModel(path: Self.tiny), context = try Self.context(model)
+        let factored = try Compressor([FactoriseBySVD(rank: .ratio(0.5), multiple: 1)]).run(model.graph, in: context).graph
+        try Self.withFolder { folder in
+            let error = #expect(throws: SwiftletError.self) { try model.write(factored, to: folder) }
+            #expect(error?.description.contains("config.json describes") == true, "\(error?.description ?? "")")
+            #expect(!FileManager.default.fileExists(atPath: folder))
+        }
+        var graph = model.graph
+        let layer = try #require(graph.layers().first { $0.name.hasSuffix("output.dense.weight") })
+        graph.replaceWeight(layer.weightID, with: try Weight(name: layer.name, shape: [1, layer.weight.columnCount], floats: [Float](repeating: 0, count: layer.weight.columnCount)))
+        try Self.withFolder { folder in #expect(throws: SwiftletError.self) { try model.write(graph, to: folder) } }
+    }
+
+    @Test func onlyFoldersOfEncodersAreReplaced() throws {
+        let model = try EncoderModel(path: Self.tiny)
+        try Self.withFolder { folder in
+            try model.checkOutput(folder)
+            try model.write(model.graph, to: folder)
+            try model.checkOutput(folder)
+            #expect(try EncoderModel.byteCount(folder) == EncoderModel.byteCount(folder + "/model.safetensors"))
+            #expect(try EncoderModel.byteCount(folder) > 3000 && EncoderModel.isEncoder(folder) && !EncoderModel.isEncoder(folder + "/config.json"))
+            try Data("mine".utf8).write(to: URL(fileURLWithPath: folder + "/notes.txt"))
+            let error = #expect(throws: SwiftletError.self) { try model.checkOutput(folder) }
+            #expect(error?.description.contains("notes.txt") == true)
+            #expect(throws: SwiftletError.self) { try model.checkOutput(folder + "/notes.txt") }
+        }
+        #expect(throws: SwiftletError.self) { try model.checkOutput(Self.tiny + "/.") }
+    }
+
     @Test func whatAFolderCannotHoldIsAnError() throws {
         let model = try EncoderModel(path: Self.tiny)
         #expect(throws: SwiftletError.self) { try model.write(model.graph, to: Self.tiny) }

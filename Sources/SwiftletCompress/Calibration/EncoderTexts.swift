@@ -1,4 +1,5 @@
 // Texts for calibration of an encoder, as the inputs of its graph.
+import Foundation
 import SwiftletLanguage
 import SwiftletRuntime
 
@@ -21,6 +22,23 @@ public struct EncoderTexts: CalibrationData {
         stateBinding = [BERTGraph.texts: min(textsPerBatch, tokens.count), BERTGraph.context: longest]
     }
 
+    /// Texts for `model`, a line each: `limit` of those that are not empty, evenly spread; nil for all.
+    ///
+    /// Throws `SwiftletError.invalidArgument` when there are none, and what reading the model's tokenizer throws.
+    public init(text: [UInt8], model: EncoderModel, limit: Int? = nil) throws {
+        try self.init(tokens: Self.tokens(of: text, tokenizer: TextEncoder.texts(path: model.path), limit: limit))
+    }
+
+    /// The tokens of such texts.
+    package static func tokens(of text: [UInt8], tokenizer: EncoderTokenizer, limit: Int?) -> [[Int32]] {
+        let lines = text.split { $0 == UInt8(ascii: "\n") || $0 == UInt8(ascii: "\r") }
+            .map { String(decoding: $0, as: UTF8.self).trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+        let taken = min(limit ?? .max, lines.count)
+        return (0..<taken).map { tokenizer.tokens(of: lines[$0 * lines.count / taken]) }
+    }
+
+    /// How many texts there are.
+    public var count: Int { batches.reduce(0) { $0 + $1.count } }
     public var batchCount: Int { batches.count }
 
     public func batch(_ index: Int) throws -> CalibrationBatch {

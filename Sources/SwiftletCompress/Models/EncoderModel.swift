@@ -2,7 +2,10 @@
 //
 // safetensors holds numbers, no blocks: matrices of 8 bits are written as integers `<name>` I8 [rows, columns] with `<name>_scale` [rows, groups] beside them,
 // the convention of compressed-tensors. Blocks of Q8_0 are groups of 32 with F16 scales and come back as the same blocks; scales by row are one group.
-// Dense matrices (f32, f16, bf16) are written as they are.
+// Dense matrices (f32, f16, bf16) are written as they are. A matrix whose columns SmoothQuant scaled goes with the factors of what it reads, under names that
+// programs which know nothing of them do not take for the plain matrix (BERTGraph).
+//
+// config.json says what is computed, and stays as it is: a graph with other layers, or layers of other shapes, has no folder.
 import Foundation
 import SwiftletFormats
 import SwiftletLanguage
@@ -19,6 +22,8 @@ public struct EncoderModel: CompressibleModel {
     private let prefix: String
     private let folder: String
 
+    /// The file of the weights.
+    private static let weightsName = "model.safetensors"
     /// Files that go along with the weights, those that are there.
     private static let companions = [
         "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "modules.json", "sentence_bert_config.json",
@@ -29,6 +34,43 @@ public struct EncoderModel: CompressibleModel {
     public init(path: String) throws {
         (graph, file, prefix, folder) = try TextEncoder.unfusedGraph(path: path)
         self.path = path
+    }
+
+    /// Whether a path names an encoder: a folder with config.json, or a safetensors file.
+    package static func isEncoder(_ path: String) -> Bool {
+        path.hasSuffix(".safetensors") || FileManager.default.fileExists(atPath: path + "/config.json")
+    }
+
+    /// Bytes of what is written for an encoder: weights and the files that go along. Throws `SwiftletError.io` where there are no weights.
+    package static func byteCount(_ path: String) throws -> Int {
+        func size(_ path: String) -> Int? {
+            let file = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+            return (try? FileManager.default.attributesOfItem(atPath: file)[.size] as? NSNumber)?.intValue
+        }
+        let isFile = path.hasSuffix(".safetensors")
+        let folder = isFile ? URL(fileURLWithPath: path).deletingLastPathComponent().path : path
+        guard let weights = size(isFile ? path : path + "/" + weightsName) else {
+            throw SwiftletError.io(path: path, reason: "has no weights that can be read", remedy: "Check the path and its permissions.")
+        }
+        return companions.reduce(weights) { $0 + (size(folder + "/" + $1) ?? 0) }
+    }
+
+    /// Throws `SwiftletError.invalidArgument` where a folder may not be put in the place of what is at `path`: the model itself, a file, or a folder that
+    /// holds anything `write` does not.
+    package func checkOutput(_ path: String) throws {
+        func place(_ path: String) -> String { URL(fileURLWithPath: path).resolvingSymlinksInPath().standardizedFileURL.path }
+        guard place(path) != place(folder) else {
+            throw SwiftletError.invalidArgument(name: "output", reason: "\(path) is the model itself", remedy: "Choose another folder.")
+        }
+        guard FileManager.default.fileExists(atPath: path) else { return }
+        guard let names = try? FileManager.default.contentsOfDirectory(atPath: path) else {
+            throw SwiftletError.invalidArgument(name: "output", reason: "\(path) is a file, an encoder is a folder", remedy: "Choose another name.")
+        }
+        let known = Set(Self.companions.map { $0.prefix { $0 != "/" } }.map(String.init) + [Self.weightsName])
+        if let other = names.sorted().first(where: { !known.contains($0) }) {
+            throw SwiftletError.invalidArgument(
+                name: "output", reason: "the folder \(path) holds '\(other)', which is not of an encoder and would be lost", remedy: "Choose another folder.")
+        }
     }
 
     /// Writes a folder of that name with all that `TextEncoder` reads. The weights come last, so a folder without them is not complete.
@@ -51,11 +93,12 @@ public struct EncoderModel: CompressibleModel {
         }
         var writer = SafetensorsWriter(metadata: file.metadata)
         for tensor in tensors { try writer.add(name: tensor.name, shape: tensor.weight.shape, type: tensor.type, store: tensor.weight.store) }
-        try writer.write(to: path + "/model.safetensors")
+        try writer.write(to: path + "/" + Self.weightsName)
     }
 
     /// The tensors of the new file in the order of the old one.
     private func tensors(of graph: Graph) throws -> [(name: String, weight: Weight, type: DType)] {
+        let smoothing = try smoothing(of: graph)
         let old = Dictionary(self.graph.weights.map { (self.graph[$0.id].name, $0.weight) }) { first, _ in first }
         var new: [String: Weight] = [:]
         var scales: [String: Weight] = [:]
@@ -68,37 +111,106 @@ public struct EncoderModel: CompressibleModel {
             scales[graph[node.inputs[0]].name] = scale
         }
         var result: [(name: String, weight: Weight, type: DType)] = []
-        for tensor in file.tensors {
-            let name = tensor.name.hasPrefix(prefix) ? String(tensor.name.dropFirst(prefix.count)) : tensor.name
+        for tensor in file.tensors where !tensor.name.hasSuffix(EncoderWeights.smoothingSuffix) {
+            let name = plainName(tensor.name)
             let original = try Weight(name: tensor.name, shape: tensor.shape, format: tensor.format, store: tensor.store)
             guard let weight = new[name] else {
+                guard old[name] == nil else { throw unsupported(name, "the layer is gone, config.json asks for it", Self.remedy) }
                 // What the graph does not use, or uses a row of, is copied; so are scales of what stays as it was.
-                if old[name] == nil, !isScale(tensor.name, of: new, old) { result.append((tensor.name, original, tensor.type)) }
+                if !isScale(tensor.name, of: new, old) { result.append((tensor.name, original, tensor.type)) }
                 continue
             }
+            guard weight.shape == tensor.shape else {
+                throw unsupported(name, "is \(weight.shape), config.json asks for \(tensor.shape)", Self.remedy)
+            }
+            let factors = smoothing[name]
+            let target = factors == nil ? prefix + name : prefix + key(name) + EncoderWeights.smoothedSuffix
+            if let factors { result.append((prefix + key(name) + EncoderWeights.smoothingSuffix, factors, .f32)) }
             if let before = old[name], before.store.bytes.baseAddress == weight.store.bytes.baseAddress, before.format == weight.format {
                 // Vectors that were widened, and blocks that were made of integers, go back as they were.
-                result.append((tensor.name, original, tensor.type))
+                result.append((target, original, tensor.type))
                 continue
             }
             switch weight.format {
             case .dense(let type):
-                result.append((tensor.name, weight, type))
-                if let scale = scales[name] { result.append((tensor.name + "_scale", scale, .f32)) }
+                result.append((target, weight, type))
+                if let scale = scales[name] { result.append((target + EncoderWeights.scaleSuffix, scale, .f32)) }
             case .block(.q8_0):
-                let (values, scale) = try Self.integers(of: weight, name: tensor.name)
-                result += [(tensor.name, values, .i8), (tensor.name + "_scale", scale, .f16)]
+                let (values, scale) = try Self.integers(of: weight, name: target)
+                result += [(target, values, .i8), (target + EncoderWeights.scaleSuffix, scale, .f16)]
             case .block(let format):
-                throw unsupported(tensor.name, "blocks of \(format.name) cannot be stored", "Use Q8_0, F16 or BF16, or int8-dynamic.")
+                throw unsupported(name, "blocks of \(format.name) cannot be stored", "Use Q8_0, F16 or BF16, or int8-dynamic.")
             }
+        }
+        return result
+    }
+
+    private static let remedy = "Use steps that leave the layers as they are: quantize, int8-dynamic, cast, smoothquant, gptq, or pruning of single weights."
+
+    /// What the weight of a linear layer is called where its columns are not scaled: the graph's name for a tensor of the file.
+    private func plainName(_ tensor: String) -> String {
+        let name = tensor.hasPrefix(prefix) ? String(tensor.dropFirst(prefix.count)) : tensor
+        for ending in ["", EncoderWeights.scaleSuffix] where name.hasSuffix(EncoderWeights.smoothedSuffix + ending) {
+            return name.dropLast((EncoderWeights.smoothedSuffix + ending).count) + ".weight" + ending
+        }
+        return name
+    }
+
+    /// The name of a linear layer.
+    private func key(_ weight: String) -> String { weight.hasSuffix(".weight") ? String(weight.dropLast(".weight".count)) : weight }
+
+    /// What the inputs of linear layers are multiplied by, by the names of their weights.
+    ///
+    /// Throws `SwiftletError.unsupported` naming a node that the file's graph does not have.
+    private func smoothing(of graph: Graph) throws -> [String: Weight] {
+        let producers = graph.producers()
+        /// The vector that a node multiplies what only linear layers read with.
+        func factors(_ node: Node) -> Weight? {
+            guard case .binary(.multiply) = node.op, let weight = graph[node.inputs[1]].weight, weight.format == .dense(.f32), weight.shape.rank == 1,
+                graph[node.outputs[0]].type.shape.last == Dimension(weight.shape[0]), !graph.outputs.contains(node.outputs[0])
+            else { return nil }
+            let isOfLinears = graph.nodes.allSatisfy { reader in
+                guard reader.inputs.contains(node.outputs[0]) else { return true }
+                guard case .linear(let linear) = reader.op else { return false }
+                return linear.weightCount == 1 && reader.inputs[0] == node.outputs[0] && !reader.inputs.dropFirst().contains(node.outputs[0])
+            }
+            return isOfLinears ? weight : nil
+        }
+        /// The nodes that compute what config.json says: without those of weights, and of smoothing.
+        func computed(_ graph: Graph) -> [Node] {
+            graph.nodes.filter { node in
+                switch node.op {
+                case .tensor(.dequantize): graph[node.inputs[0]].weight == nil
+                case .binary(.multiply): !node.inputs.contains { graph[$0].weight != nil }
+                default: true
+                }
+            }
+        }
+        let (expected, actual) = (computed(self.graph), computed(graph))
+        if let (_, node) = zip(expected, actual).first(where: { $0.op != $1.op }) {
+            throw unsupported(node.name, "the layers are not those config.json describes", Self.remedy)
+        }
+        guard expected.count == actual.count else {
+            throw unsupported(
+                (expected.count < actual.count ? actual : expected)[min(expected.count, actual.count)].name, "the layers are not those config.json describes", Self.remedy)
+        }
+        var result: [String: Weight] = [:]
+        for node in graph.nodes {
+            if case .binary(.multiply) = node.op, node.inputs.contains(where: { graph[$0].weight != nil }), factors(node) == nil {
+                throw unsupported(node.name, "only what linear layers read may be multiplied", Self.remedy)
+            }
+            guard case .linear = node.op, let producer = producers[node.inputs[0]], let vector = factors(graph.nodes[producer]) else { continue }
+            var weight = node.inputs[1]
+            if graph[weight].weight == nil, let index = producers[weight] { weight = graph.nodes[index].inputs[0] }
+            result[graph[weight].name] = vector
         }
         return result
     }
 
     /// Whether a tensor is the scales of one that was replaced.
     private func isScale(_ name: String, of new: [String: Weight], _ old: [String: Weight]) -> Bool {
-        guard name.hasSuffix("_scale") else { return false }
-        let matrix = String(name.dropFirst(prefix.count).dropLast("_scale".count))
+        guard name.hasSuffix(EncoderWeights.scaleSuffix) else { return false }
+        let matrix = String(plainName(name).dropLast(EncoderWeights.scaleSuffix.count))
         guard let before = old[matrix], let after = new[matrix] else { return false }
         return before.store.bytes.baseAddress != after.store.bytes.baseAddress || before.format != after.format
     }
@@ -122,7 +234,7 @@ public struct EncoderModel: CompressibleModel {
         let (rows, columns) = (weight.shape[0], weight.shape[1])
         return (
             try Weight(name: name, shape: [rows, columns], format: .dense(.i8), store: values),
-            try Weight(name: name + "_scale", shape: [rows, columns / 32], format: .dense(.f16), store: scales)
+            try Weight(name: name + EncoderWeights.scaleSuffix, shape: [rows, columns / 32], format: .dense(.f16), store: scales)
         )
     }
 

@@ -1,15 +1,17 @@
-// A model of either kind, told apart by its first bytes.
+// A model of any kind, told apart by its first bytes; an encoder of texts is a folder.
 import SwiftletFormats
 import SwiftletRuntime
 
 /// Opens files to compress.
 public enum ModelFile {
-    public enum Kind: Sendable, Hashable { case language, network }
+    public enum Kind: Sendable, Hashable { case language, network, encoder }
 
-    /// What a file is: GGUF files begin with their name, everything else is held for ONNX, which has no mark of its own.
+    /// What a path names: a folder with config.json, or a safetensors file, is an encoder of texts; GGUF files begin with their name, everything else is held
+    /// for ONNX, which has no mark of its own.
     ///
     /// Throws `SwiftletError.io` when it cannot be read.
     public static func kind(of path: String) throws -> Kind {
+        if EncoderModel.isEncoder(path) { return .encoder }
         let file = try MappedFile(path: path)
         return withExtendedLifetime(file) { file.bytes.starts(with: Array("GGUF".utf8)) } ? .language : .network
     }
@@ -17,13 +19,14 @@ public enum ModelFile {
     /// Opens a model. `context` is the longest window of text that calibration uses, `shapes` are those of inputs
     /// whose sizes a network leaves open.
     public static func open(_ path: String, context: Int?, shapes: [String: [Int]]) throws -> any CompressibleModel {
-        switch try kind(of: path) {
-        case .language:
-            guard shapes.isEmpty else {
-                throw SwiftletError.invalidArgument(name: "shape", reason: "\(path) is a language model; its inputs have no shapes to choose", remedy: "Leave --shape out.")
-            }
-            return try GGUFModel(path: path, context: context)
+        let kind = try kind(of: path)
+        guard kind == .network || shapes.isEmpty else {
+            throw SwiftletError.invalidArgument(name: "shape", reason: "\(path) is no network; its inputs have no shapes to choose", remedy: "Leave --shape out.")
+        }
+        switch kind {
+        case .language: return try GGUFModel(path: path, context: context)
         case .network: return try network(path, shapes: shapes)
+        case .encoder: return try EncoderModel(path: path)
         }
     }
 

@@ -22,7 +22,7 @@ public struct Recipe: Sendable {
         /// Windows of text, of `length` tokens each.
         public var windows: Int
         public var length: Int
-        /// Pictures or arrays, for networks.
+        /// Pictures or arrays for networks, texts for encoders.
         public var samples: Int
 
         public init(windows: Int = 64, length: Int = 512, samples: Int = 64) {

@@ -6,6 +6,10 @@
 // lengths and batches, and its weights are packed once.
 //
 // The keys and values of a layer are not looked at once the next layer begins: all layers share one state.
+//
+// A linear layer whose columns were scaled (SmoothQuant) has the tensors `<key>.smoothed_weight` and `<key>.smoothing` in place of `<key>.weight`: what it
+// reads is multiplied by the latter, a number a column. Behind BERT's normalisations this takes a node, because the sum after the layer reads the same value.
+// Programs that know nothing of it miss `<key>.weight` and say so.
 import SwiftletFormats
 import SwiftletRuntime
 
@@ -23,6 +27,8 @@ package struct BERTGraph {
     private let configuration: EncoderConfiguration
     private let weights: EncoderWeights
     private var builder = GraphBuilder(name: "bert")
+    /// Values behind a smoothing, for the layers that read the same value with the same factors.
+    private var smoothed: [(x: ValueID, factors: [Float], output: ValueID)] = []
 
     /// `(tokens, positions, ends, texts: i32 [t]) → f32 [t, width]`: the last layer's vectors.
     ///
@@ -90,9 +96,20 @@ package struct BERTGraph {
 
     /// `x·Wᵀ + b` with `<key>.weight` of `[rows, columns]` and `<key>.bias`.
     private mutating func linear(_ x: ValueID, _ key: String, _ rows: Int, _ columns: Int, name: String) throws -> ValueID {
-        let weight = try matrix("\(key).weight", rows, columns)
+        let smoothing = "\(key)\(EncoderWeights.smoothingSuffix)", isSmoothed = weights.has(smoothing)
+        let weight = builder.weight("\(key).weight", try weights.weight(key + (isSmoothed ? EncoderWeights.smoothedSuffix : ".weight"), [rows, columns]))
         let bias = builder.weight("\(key).bias", try weights.vector("\(key).bias", rows))
-        return try builder.linear(x, weight, bias: bias, name: name)
+        let read = isSmoothed ? try smooth(x, by: weights.vector(smoothing, columns), name: smoothing) : x
+        return try builder.linear(read, weight, bias: bias, name: name)
+    }
+
+    /// x with its columns multiplied.
+    private mutating func smooth(_ x: ValueID, by weight: Weight, name: String) throws -> ValueID {
+        let factors = try weight.floats()
+        if let same = smoothed.first(where: { $0.x == x && $0.factors == factors }) { return same.output }
+        let output = try builder.binary(.multiply, x, builder.weight(name, weight), name: name)
+        smoothed.append((x, factors, output))
+        return output
     }
 
     private mutating func norm(_ x: ValueID, _ key: String, name: String) throws -> ValueID {

@@ -3,9 +3,11 @@ import SwiftletFormats
 import SwiftletRuntime
 
 /// The tensors of an encoder as weights, each checked against the shape the configuration asks for.
-struct EncoderWeights {
+package struct EncoderWeights {
     /// What the name of a matrix of integers gets for that of its scales: the convention of compressed-tensors (github.com/vllm-project/compressed-tensors).
-    static let scaleSuffix = "_scale"
+    package static let scaleSuffix = "_scale"
+    /// What the key of a linear layer gets for the name of a matrix whose columns were scaled, and for that of what its input is multiplied by.
+    package static let (smoothedSuffix, smoothingSuffix) = (".smoothed_weight", ".smoothing")
 
     private let file: SafetensorsFile
     /// Models saved with a head on top have their encoder under `bert.`.
@@ -15,6 +17,8 @@ struct EncoderWeights {
         self.file = file
         prefix = file.tensor(named: "bert.embeddings.word_embeddings.weight") == nil ? "" : "bert."
     }
+
+    func has(_ name: String) -> Bool { file.tensor(named: prefix + name) != nil }
 
     /// The tensor `name` of exactly `shape`, in f32, f16 or bf16, or of 8-bit integers with scales beside it.
     func weight(_ name: String, _ shape: Shape) throws -> Weight {

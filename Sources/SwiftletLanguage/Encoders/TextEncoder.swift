@@ -33,17 +33,17 @@ public struct EncoderOptions: Sendable {
 public final class TextEncoder: Sendable {
     /// The folder the model was loaded from.
     public let path: String
-    public let tokenizer: Tokenizer
+    public var tokenizer: Tokenizer { texts.tokenizer }
     /// Elements of a vector.
     public let dimensions: Int
     /// The most tokens of a text, the two that frame it included.
-    public let maximumTokens: Int
+    public var maximumTokens: Int { texts.maximumTokens }
     public let threads: Int
     public let instructionSet: InstructionSet
 
     package let compiled: CompiledGraph
     private let configuration: EncoderConfiguration
-    private let frame: (first: Int32, last: Int32)
+    private let texts: EncoderTokenizer
     private let runs = IdleRuns()
 
     /// Runs nobody is in.
@@ -73,17 +73,7 @@ public final class TextEncoder: Sendable {
     package init(path: String, options: EncoderOptions, makeBackends: (ThreadPool, UInt32) throws -> BackendSet) throws {
         let (folder, weights) = Self.places(path)
         let configuration = try EncoderConfiguration(folder: folder)
-        let json = try TokenizerJSON(path: folder + "/tokenizer.json")
-        guard let first = json.tokenizer.bos, let last = json.tokenizer.special.separator, json.tokenizer.count <= configuration.vocabulary else {
-            throw SwiftletError.malformed(
-                file: folder + "/tokenizer.json", offset: 0,
-                reason: "\(json.tokenizer.count) tokens, but config.json has a vocabulary of \(configuration.vocabulary)",
-                remedy: "Take both files from one model.")
-        }
-        let most = min(configuration.positions, options.maximumTokens ?? configuration.maximumTokens ?? json.maximumTokens ?? configuration.positions)
-        guard most >= 3 else {
-            throw SwiftletError.invalidArgument(name: "maximumTokens", reason: "\(most) leaves no room for text", remedy: "Choose 3 or more.")
-        }
+        let texts = try EncoderTokenizer(folder: folder, configuration: configuration, maximumTokens: options.maximumTokens)
         let instructionSet = try options.instructionSet ?? InstructionSet.resolve(nil)
         let threads = options.threads ?? Machine.current().recommendedThreads
         let pool = try ThreadPool(threadCount: threads)
@@ -95,10 +85,8 @@ public final class TextEncoder: Sendable {
         self.configuration = configuration
         self.instructionSet = instructionSet
         self.threads = threads
-        tokenizer = json.tokenizer
         dimensions = configuration.width
-        maximumTokens = most
-        frame = (first, last)
+        self.texts = texts
     }
 
     /// The folder of a model and its file of weights.
@@ -115,14 +103,17 @@ public final class TextEncoder: Sendable {
         return (try BERTGraph.graph(EncoderConfiguration(folder: folder), file), file, EncoderWeights(file).prefix, folder)
     }
 
+    /// The tokenizer of an encoder alone. Throws as `init(path:)`.
+    package static func texts(path: String) throws -> EncoderTokenizer {
+        let folder = places(path).folder
+        return try EncoderTokenizer(folder: folder, configuration: EncoderConfiguration(folder: folder))
+    }
+
     // MARK: Texts
 
     /// The tokens of a text: framed, and cut to `maximumTokens`. Names of special tokens in the text (`[SEP]`) become those tokens, as in the
     /// `tokenizers` library.
-    public func tokens(of text: String) -> [Int32] {
-        let inner = tokenizer.encode(text, addSpecial: false, parseSpecial: true)
-        return [frame.first] + inner.prefix(maximumTokens - 2) + [frame.last]
-    }
+    public func tokens(of text: String) -> [Int32] { texts.tokens(of: text) }
 
     /// A vector of `dimensions` elements and length 1 for each text, in order. An empty text has one too.
     ///

@@ -1,7 +1,8 @@
 // What a compressed model may take: `size=40MB,drop=1%,latency=5ms`, any of the three.
 //
 // `size` is of the file, units of 1000 (kB, MB, GB) or 1024 (KiB, MiB, GiB). `latency` is of one generated token of a language model, of one run
-// of a network. `drop` is what ModelComparison calls the drop: the rise of perplexity, the loss of accuracy, or the disagreement with the parent.
+// of a network, of one text of an encoder. `drop` is what ModelComparison calls the drop: the rise of perplexity, the loss of accuracy, the disagreement with the parent, or what a
+// cosine lacks of 1.
 import Foundation
 import SwiftletTensor
 

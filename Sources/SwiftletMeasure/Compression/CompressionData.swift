@@ -33,6 +33,20 @@ struct CompressionData {
             measure = { path, context in
                 try comparison.measure(parent: job.model, model: path, options: options) { try context.tell($0, $1, $2) }
             }
+        } else if let model = model as? EncoderModel {
+            guard job.truth == nil else {
+                throw SwiftletError.invalidArgument(name: "truth", reason: "\(job.model) is an encoder of texts, which have no right classes", remedy: "Leave --truth out.")
+            }
+            let texts = try job.calibration.map { try EncoderTexts(text: Self.bytes($0), model: model, limit: settings.samples) }
+            calibration = texts
+            sensitivity = texts
+            if let texts, let path = job.calibration { sentences.append("calibrated on \(texts.count) texts of \(Self.name(path))") }
+            let comparison = try EncoderComparison(text: evaluation.map(Self.bytes), limit: job.evaluationCount)
+            if let evaluation { sentences.append("measured on \(job.evaluationCount.map { "at most \($0)" } ?? "all") texts of \(Self.name(evaluation))") }
+            let options = EncoderOptions(threads: job.threads, instructionSet: job.instructionSet)
+            measure = { path, context in
+                try comparison.measure(parent: job.model, model: path, options: options) { try context.tell($0, $1, $2) }
+            }
         } else {
             let inputs = try NetworkSamples.inputs(of: model.graph)
             let options = NetworkOptions(threads: job.threads, instructionSet: job.instructionSet)

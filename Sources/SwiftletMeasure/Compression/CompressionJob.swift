@@ -15,7 +15,7 @@ public struct CompressionJob: Sendable {
     public var output: String
     public var recipe: Recipe
     public var budget = Budget()
-    /// A text for a language model, a folder of pictures or arrays for a network; nil for none.
+    /// A text for a language model, texts (a line each) for an encoder, a folder of pictures or arrays for a network; nil for none.
     public var calibration: String?
     /// What quality is measured on; nil for the calibration data.
     public var evaluation: String?
@@ -53,21 +53,13 @@ public struct CompressionJob: Sendable {
     /// Layers with histograms, and batches and windows for what the report shows of single layers.
     private static let histogramLayers = 24, reportBatches = 2
 
-    /// What ONNXWriter puts behind a name for the file of the weights, where these are too many for one file.
-    static let weightsSuffix = ".data"
-
-    /// The name under which models are written to be measured.
-    private var candidatePath: String { "\(output).candidate-\(ProcessInfo.processInfo.processIdentifier)" }
-
     /// Does it. `progress` is called after each unit of work; what it throws ends the job, and leaves nothing but the layers in the resume folder.
     ///
     /// Throws what steps, reading and writing throw. A result that is refused is no error here: see `CompressionReport.refusal`.
     public func run(progress: @escaping @Sendable (StepProgress) throws -> Void = { _ in }) throws -> CompressionReport {
-        let folder = URL(fileURLWithPath: output).deletingLastPathComponent().path
-        guard FileManager.default.isWritableFile(atPath: folder) else {
-            throw SwiftletError.io(path: output, reason: "cannot be written", remedy: "Check that the folder exists and is writable.")
-        }
+        let place = try CompressionOutput(output)
         let parent = try ModelFile.open(model, context: recipe.calibration.length, shapes: shapes)
+        if let encoder = parent as? EncoderModel { try encoder.checkOutput(place.path) }
         let data = try CompressionData(self, parent)
         if budget.dropPercent != nil, !data.measuresQuality {
             throw SwiftletError.invalidArgument(
@@ -76,8 +68,8 @@ public struct CompressionJob: Sendable {
         let context = try CompressionContext(
             passes: parent.passes, calibration: data.calibration, threads: threads, instructionSet: instructionSet, seed: seed ?? recipe.seed ?? 0,
             checkpoint: resumeFolder.map { Checkpoint(folder: $0) }, progress: progress)
-        let candidate = candidatePath
-        defer { for name in [candidate, candidate + Self.weightsSuffix] { try? FileManager.default.removeItem(atPath: name) } }
+        let output = place.path, candidate = place.candidate
+        defer { place.removeCandidate() }
         func measured(_ graph: Graph) throws -> ModelComparison {
             try parent.write(graph, to: candidate)
             return try data.compare(candidate, in: context)
@@ -122,11 +114,11 @@ public struct CompressionJob: Sendable {
             refusals: refusals, isWritten: refusals.isEmpty || isForced, sensitivities: sensitivities, histograms: histograms, compressionSeconds: seconds)
         if let reportFolder { try ReportFiles.write(report, to: reportFolder) }
         if report.isWritten {
-            if FileManager.default.fileExists(atPath: candidate + Self.weightsSuffix) {
+            if place.hasSeparateWeights {
                 // The model names the file its weights are in.
                 try parent.write(result.graph, to: output)
             } else {
-                try Self.rename(candidate, to: output)
+                try place.commit()
             }
         }
         return report
@@ -166,12 +158,6 @@ public struct CompressionJob: Sendable {
                 "it is slower than its parent by \(String(format: "%.3g ms (%.1f %%)", after.median - before.median, 100 * (after.median / before.median - 1)))")
         }
         return refusals
-    }
-
-    private static func rename(_ from: String, to path: String) throws {
-        guard Foundation.rename(from, path) == 0 else {
-            throw SwiftletError.io(path: path, reason: "cannot be completed: \(String(cString: strerror(errno)))", remedy: "Check that the folder is writable.")
-        }
     }
 }
 

@@ -153,7 +153,7 @@ public enum ComparisonText {
         rows.append(["file", ByteText.text(a.fileBytes), ByteText.text(b.fileBytes), "÷ " + fixed(1 / comparison.sizeRatio)])
         let isLanguage = a.prefillTokensPerSecond != nil
         rows.append([
-            isLanguage ? "a token" : "a run", fixed(a.latencyMilliseconds.median, 3, " ms"), fixed(b.latencyMilliseconds.median, 3, " ms"), "× " + fixed(comparison.speedup) + " speed",
+            isLanguage ? "a token" : comparison.vectors != nil ? "a text" : "a run", fixed(a.latencyMilliseconds.median, 3, " ms"), fixed(b.latencyMilliseconds.median, 3, " ms"), "× " + fixed(comparison.speedup) + " speed",
         ])
         if let first = a.prefillTokensPerSecond, let second = b.prefillTokensPerSecond {
             rows.append(["prompt", fixed(first.median, 1, " tokens/s"), fixed(second.median, 1, " tokens/s"), "× " + fixed(second.median / first.median) + " speed"])
@@ -172,8 +172,16 @@ public enum ComparisonText {
             if let same = agreement.topAgreementPercent { rows.append(["same answer", "", fixed(same, 2, " %"), "of \(agreement.samples)"]) }
             rows.append(["output error", "", fixed(agreement.relativeErrorPercent, 4, " %"), ""])
         }
+        if let vectors = comparison.vectors {
+            rows.append(["cosine of \(vectors.texts)", "", fixed(vectors.meanCosine, 5), "least \(fixed(vectors.leastCosine, 5))"])
+            if let same = vectors.sameNearestPercent { rows.append(["same nearest text", "", fixed(same, 2, " %"), ""]) }
+        }
         return rows
     }
 
-    private static func name(_ path: String) -> String { URL(fileURLWithPath: path).lastPathComponent }
+    /// The last part of a path; of an encoder's weights the name of the folder, as all of them are called the same.
+    package static func name(_ path: String) -> String {
+        let url = URL(fileURLWithPath: path)
+        return (url.pathExtension == "safetensors" ? url.deletingLastPathComponent() : url).lastPathComponent
+    }
 }

@@ -1,6 +1,7 @@
 // Two models side by side: bytes, speed, memory and quality, each measured in the same way on the same data. Speeds are taken in turns, so that
 // a machine that slows down slows both.
 import Foundation
+import SwiftletCompress
 import SwiftletLanguage
 import SwiftletNetwork
 import SwiftletTensor
@@ -9,7 +10,7 @@ import SwiftletTensor
 public struct ModelFigures: Sendable, Codable, Equatable {
     public var path: String
     public var fileBytes: Int
-    /// Of one generated token of a language model, of one run of a network.
+    /// Of one generated token of a language model, of one run of a network, of one text of an encoder.
     public var latencyMilliseconds: Spread
     /// Of a language model.
     public var prefillTokensPerSecond: Spread?
@@ -46,10 +47,13 @@ public struct ModelComparison: Sendable, Codable, Equatable {
     public var divergence: Divergence.Result?
     /// Nil where there were no samples.
     public var agreement: NetworkAgreement?
+    /// Of encoders of texts; nil where there were no texts.
+    public var vectors: VectorAgreement?
 
     package init(
-        parent: ModelFigures, model: ModelFigures, divergence: Divergence.Result? = nil, agreement: NetworkAgreement? = nil
+        parent: ModelFigures, model: ModelFigures, divergence: Divergence.Result? = nil, agreement: NetworkAgreement? = nil, vectors: VectorAgreement? = nil
     ) {
+        self.vectors = vectors
         self.parent = parent
         self.model = model
         self.divergence = divergence
@@ -61,9 +65,11 @@ public struct ModelComparison: Sendable, Codable, Equatable {
     public var speedup: Double { parent.latencyMilliseconds.median / model.latencyMilliseconds.median }
 
     /// What the compression cost, in percent: the rise of perplexity; the points of accuracy lost; without known classes, how often the answers
-    /// differ; where there are no classes, the relative error of the outputs. Nil where no data were given. Negative where quality rose.
+    /// differ; where there are no classes, the relative error of the outputs; of vectors of texts, what the least cosine lacks of 1. Nil where no data were
+    /// given. Negative where quality rose.
     public var dropPercent: Double? {
         if let divergence { return divergence.perplexityRisePercent }
+        if let vectors { return 100 * (1 - vectors.leastCosine) }
         guard let agreement else { return nil }
         if let before = agreement.parentAccuracyPercent, let after = agreement.accuracyPercent { return before - after }
         return agreement.topAgreementPercent.map { 100 - $0 } ?? agreement.relativeErrorPercent
@@ -72,20 +78,22 @@ public struct ModelComparison: Sendable, Codable, Equatable {
     /// What `dropPercent` is here, as the end of a sentence.
     public var dropMeaning: String? {
         if divergence != nil { return "the rise of perplexity" }
+        if vectors != nil { return "what the least cosine to the parent's vectors lacks of 1" }
         guard let agreement else { return nil }
         if agreement.accuracyPercent != nil { return "the points of top-1 accuracy lost" }
         return agreement.topAgreementPercent != nil ? "how often the answer differs from the parent's" : "the relative error of the outputs"
     }
 
-    /// Bytes of a model's file, and of one beside it that has its weights. Throws `SwiftletError.io`.
+    /// Bytes of a model's file, and of one beside it that has its weights, or of the files of an encoder. Throws `SwiftletError.io`.
     static func fileBytes(_ path: String) throws -> Int {
+        if EncoderModel.isEncoder(path) { return try EncoderModel.byteCount(path) }
         func size(_ path: String) -> Int? {
             try? FileManager.default.attributesOfItem(atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path)[.size] as? Int
         }
         guard let bytes = size(path) else {
             throw SwiftletError.io(path: path, reason: "cannot be read", remedy: "Check the path and its permissions.")
         }
-        return bytes + (size(path + CompressionJob.weightsSuffix) ?? 0)
+        return bytes + (size(path + CompressionOutput.weightsSuffix) ?? 0)
     }
 }
 

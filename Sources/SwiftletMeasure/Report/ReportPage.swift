@@ -189,5 +189,5 @@ struct ReportPage {
 
     private func fixed(_ value: Double, _ digits: Int) -> String { value.isFinite ? String(format: "%.\(digits)f", value) : "\(value)" }
     private func shape(_ sizes: [Int]) -> String { sizes.map(String.init).joined(separator: "×") }
-    private func name(_ path: String) -> String { URL(fileURLWithPath: path).lastPathComponent }
+    private func name(_ path: String) -> String { ComparisonText.name(path) }
 }

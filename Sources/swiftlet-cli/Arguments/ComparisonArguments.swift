@@ -1,4 +1,4 @@
-// The options of commands that compare models of either kind.
+// The options of commands that compare models of any kind.
 import ArgumentParser
 import Foundation
 import SwiftletCompress
@@ -9,7 +9,7 @@ import SwiftletNetwork
 import SwiftletRuntime
 
 struct ComparisonArguments: ParsableArguments {
-    @Option(name: [.short, .long], help: ArgumentHelp("A text for language models.", valueName: "file"))
+    @Option(name: [.short, .long], help: ArgumentHelp("A text for language models, or texts (a line each) for encoders.", valueName: "file"))
     var file: String?
 
     @Option(help: "Tokens in a window of the text.")
@@ -24,7 +24,7 @@ struct ComparisonArguments: ParsableArguments {
     @Option(help: ArgumentHelp("The right classes of the pictures: lines of a file name, a comma and a class.", valueName: "file.csv"))
     var truth: String?
 
-    @Option(help: "Samples to take, evenly spread over the folder (default: all).")
+    @Option(help: "Samples to take, evenly spread over the folder or the texts (default: all).")
     var samples: Int?
 
     @Option(help: ArgumentHelp("The shape of an input whose sizes a network leaves open.", valueName: "name=1,3,224,224"))
@@ -37,17 +37,17 @@ struct ComparisonArguments: ParsableArguments {
         if context < 4 { throw ValidationError("--context must be at least 4.") }
         if let chunks, chunks < 1 { throw ValidationError("--chunks must be positive.") }
         if let samples, samples < 1 { throw ValidationError("--samples must be positive.") }
-        if file != nil, images != nil { throw ValidationError("Give --file for language models or --images for networks, not both.") }
+        if file != nil, images != nil { throw ValidationError("Give --file for language models and encoders or --images for networks, not both.") }
         if truth != nil, images == nil { throw ValidationError("--truth is of the pictures of --images.") }
     }
 
     /// Measures both models.
     func compare(_ parent: String, _ model: String, progress: @escaping @Sendable (String, Int, Int) throws -> Void) throws -> ModelComparison {
         let cache = ModelCache()
-        let (parent, model) = (try cache.resolve(parent), try cache.resolve(model))
+        let (parent, model) = (try cache.resolveFolder(parent), try cache.resolveFolder(model))
         let kind = try ModelFile.kind(of: parent)
         guard try ModelFile.kind(of: model) == kind else {
-            throw SwiftletError.invalidArgument(name: model, reason: "is of another kind than \(parent)", remedy: "Compare two GGUF files or two ONNX files.")
+            throw SwiftletError.invalidArgument(name: model, reason: "is of another kind than \(parent)", remedy: "Compare two GGUF files, two ONNX files or two encoders.")
         }
         let isa = try InstructionSet.resolve(machine.isa?.rawValue)
         switch kind {
@@ -56,6 +56,11 @@ struct ComparisonArguments: ParsableArguments {
             let text = try file.map { try InputFile.bytes($0) }
             return try LanguageComparison(text: text, context: context, chunks: chunks).measure(
                 parent: parent, model: model, options: ModelOptions(threads: machine.threads, instructionSet: isa, usesWeightCache: false), progress: progress)
+        case .encoder:
+            guard images == nil, shape.isEmpty else { throw wrongData(parent, "an encoder of texts", "--file") }
+            let text = try file.map { try InputFile.bytes($0) }
+            return try EncoderComparison(text: text, limit: samples).measure(
+                parent: parent, model: model, options: EncoderOptions(threads: machine.threads, instructionSet: isa), progress: progress)
         case .network:
             guard file == nil else { throw wrongData(parent, "a network", "--images") }
             let options = NetworkOptions(threads: machine.threads, instructionSet: isa)

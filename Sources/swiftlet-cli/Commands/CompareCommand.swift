@@ -7,7 +7,7 @@ struct CompareCommand: AsyncParsableCommand {
         commandName: "compare", abstract: "Puts two models side by side: bytes, speed, memory, and with data their quality.",
         discussion: "The first is the parent. Speeds are measured in turns. Without data quality is left out.")
 
-    @Argument(help: "The parent: a file, or the name of a pulled model.")
+    @Argument(help: "The parent: a file, the folder of an encoder of texts, or the name of a pulled model.")
     var parent: String
 
     @Argument(help: "What was made of it.")

@@ -10,13 +10,13 @@ struct CompressCommand: AsyncParsableCommand {
         commandName: "compress", abstract: "Makes a model smaller by a recipe, and measures what that costs.",
         discussion: """
             The result is refused when it is larger or slower than its parent or breaks the budget, unless --force. \
-            A language model is calibrated on a text, a network on a folder of pictures or .npy files.
+            A language model is calibrated on a text, an encoder of texts on a file with one on each line, a network on a folder of pictures or .npy files.
             """)
 
-    @Argument(help: "A GGUF or ONNX file, or the name of a pulled model.")
+    @Argument(help: "A GGUF or ONNX file, the folder of an encoder of texts, or the name of a pulled model.")
     var model: String?
 
-    @Option(help: ArgumentHelp("Where the result goes.", valueName: "file"))
+    @Option(help: ArgumentHelp("Where the result goes; a folder for an encoder.", valueName: "path"))
     var output: String?
 
     @Option(help: ArgumentHelp("What to do, as YAML.", valueName: "file.yaml"))
@@ -25,13 +25,13 @@ struct CompressCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("One step, without a recipe; give it again for the next step.", valueName: "wanda sparsity=0.5 include=blk.*"))
     var step: [String] = []
 
-    @Option(help: ArgumentHelp("What techniques calibrate with: a text, or a folder of pictures or .npy files.", valueName: "path"))
+    @Option(help: ArgumentHelp("What techniques calibrate with: a text, texts (a line each), or a folder of pictures or .npy files.", valueName: "path"))
     var calibration: String?
 
     @Option(help: ArgumentHelp("What quality is measured on (default: the calibration data).", valueName: "path"))
     var evaluation: String?
 
-    @Option(help: "Windows of text, or samples, to measure quality on; 0 for all.")
+    @Option(help: "Windows of text, texts, or samples to measure quality on; 0 for all.")
     var evaluationCount = 8
 
     @Option(help: ArgumentHelp("The right classes of the pictures of the evaluation: lines of a file name, a comma and a class.", valueName: "file.csv"))
@@ -88,7 +88,7 @@ struct CompressCommand: AsyncParsableCommand {
         guard let model, let output else { return }
         let recipe = try self.recipe.map { try Recipe(path: $0) } ?? Recipe(flags: step)
         let image = image
-        var job = CompressionJob(model: try ModelCache().resolve(model), output: output, recipe: recipe) { try image.card(for: $0) }
+        var job = CompressionJob(model: try ModelCache().resolveFolder(model), output: output, recipe: recipe) { try image.card(for: $0) }
         if let budget { job.budget = try Budget(budget) }
         job.calibration = calibration
         job.evaluation = evaluation

@@ -2,11 +2,11 @@
 // the rest with a handful of levels. Dividing channel j by s_j = max|x_j|^α / max|w_j|^(1−α) and multiplying column j of the weights by it changes nothing
 // but who is hard to round. Source: Xiao et al., "SmoothQuant", 2023.
 //
-// Behind a normalisation the division costs nothing: it goes into its scale and bias. Where others read the normalised value too (the residual of a
-// network that normalises after the sum, as BERT does), it takes a multiplication of its own in front of the linear layers.
+// Behind a normalisation, and between the values and the output of attention, the division costs nothing (SmoothingSite). Where others read the normalised
+// value too (the residual of a network that normalises after the sum, as BERT does), it takes a multiplication of its own in front of the linear layers.
 import SwiftletRuntime
 
-/// Smooths what linear layers behind normalisations read.
+/// Smooths what linear layers behind normalisations and attention read.
 public struct SmoothQuant: CompressionStep {
     public static let technique = "smoothquant"
 
@@ -22,46 +22,59 @@ public struct SmoothQuant: CompressionStep {
         self.inserts = inserts
     }
 
-    /// Throws `SwiftletError.invalidArgument` without calibration data or when no linear layer stands behind a normalisation.
+    /// Throws `SwiftletError.invalidArgument` without calibration data or when no linear layer stands behind a normalisation or attention.
     public func run(_ graph: Graph, in context: CompressionContext) throws -> StepResult {
         let data = try context.requiredCalibration(for: Self.technique)
         let sites = graph.smoothingSites(scope, inserts: inserts)
         guard !sites.isEmpty else {
             throw SwiftletError.invalidArgument(
-                name: Self.technique, reason: "no linear layers of the scope stand behind a normalisation that only they read",
+                name: Self.technique, reason: "no linear layers of the scope stand behind a normalisation or attention that only they read",
                 remedy: "Widen the scope, or allow a multiplication in front of them with inserts: true.")
         }
         let layers = Dictionary(grouping: graph.layers()) { $0.node }
-        let first = sites.compactMap { site in site.linears.first.flatMap { layers[$0]?.first } }
-        let moments = try InputPeaks.collect(graph, values: first.map(\.input), data: data, in: context, technique: Self.technique)
+        let moments = try InputPeaks.collect(graph, values: sites.map(\.value), data: data, in: context, technique: Self.technique)
         var result = graph
-        var reports: [TensorReport] = []
+        var changed: [Layer] = []
         var inserted: [(before: Int, node: Node)] = []
         for site in sites {
-            guard let input = site.linears.first.flatMap({ layers[$0]?.first?.input }), let peaks = moments[input] else { continue }
+            guard let peaks = moments[site.value] else { continue }
             let weights = site.linears.flatMap { layers[$0] ?? [] }
-            let factors = try factors(peaks, weights)
+            let factors = try factors(peaks, weights, site)
             // A weight that several of the layers share is scaled once.
             var scaled: [ValueID: ValueID] = [:]
             for layer in weights {
-                if scaled[layer.weightID] == nil {
-                    let (id, report) = try result.scaleColumns(of: layer, by: factors)
+                // Its rows may have been scaled by a site before this one.
+                for operand in result.nodes[layer.node].inputs.indices where graph.nodes[layer.node].inputs[operand] == layer.weightID {
+                    let id = try scaled[layer.weightID] ?? result.scaled(result.nodes[layer.node].inputs[operand], columns: factors)
                     scaled[layer.weightID] = id
-                    reports.append(report)
+                    result.nodes[layer.node].inputs[operand] = id
                 }
-                guard let id = scaled[layer.weightID] else { continue }
-                result.nodes[layer.node].inputs = result.nodes[layer.node].inputs.map { $0 == layer.weightID ? id : $0 }
             }
+            changed += weights
             let inverse = factors.map { 1 / $0 }
-            if let norm = site.norm {
-                for operand in site.constants { try result.scaleConstant(operand, ofNode: norm, by: inverse) }
-            } else {
-                let constant = try result.addVector(inverse, name: "\(graph[input].name).smoothing")
-                let output = result.add(Value(name: "\(graph[input].name).smoothed", type: graph[input].type, origin: .node))
-                let before = site.linears.min() ?? 0
-                inserted.append((before, Node(name: "\(graph[input].name).smoothed", op: .binary(.multiply), inputs: [input, constant], outputs: [output])))
+            switch site.source {
+            case .norm(let norm, let operands):
+                for operand in operands { result.nodes[norm].inputs[operand] = try result.scaled(result.nodes[norm].inputs[operand], columns: inverse) }
+            case .values(let node, _):
+                var rows: [Int: Float] = [:]
+                for (column, factor) in inverse.enumerated() { rows[site.channel(column)] = factor }
+                for operand in result.nodes[node].inputs.indices.dropFirst() {
+                    result.nodes[node].inputs[operand] = try result.scaled(result.nodes[node].inputs[operand], rows: rows)
+                }
+                changed += layers[node] ?? []
+            case .inserted:
+                let name = graph[site.value].name
+                let weight = try Weight(name: "\(name).smoothing", shape: [inverse.count], floats: inverse)
+                let constant = result.add(Value(name: "\(name).smoothing", type: weight.type, origin: .weight(weight)))
+                let output = result.add(Value(name: "\(name).smoothed", type: graph[site.value].type, origin: .node))
+                inserted.append((site.linears.min() ?? 0, Node(name: "\(name).smoothed", op: .binary(.multiply), inputs: [site.value, constant], outputs: [output])))
                 for index in site.linears { result.nodes[index].inputs[0] = output }
             }
+        }
+        var seen: Set<ValueID> = []
+        let reports = try changed.filter { seen.insert($0.weightID).inserted }.map { layer in
+            let after = graph.nodes[layer.node].inputs.firstIndex(of: layer.weightID).flatMap { result[result.nodes[layer.node].inputs[$0]].weight }
+            return try TensorReport(name: layer.name, before: layer.weight, after: after ?? layer.weight)
         }
         for (before, node) in inserted.sorted(by: { $0.before > $1.before }) { result.nodes.insert(node, at: before) }
         let notes = inserted.isEmpty ? [] : ["\(inserted.count) multiplications were added in front of linear layers."]
@@ -69,12 +82,17 @@ public struct SmoothQuant: CompressionStep {
     }
 
     /// s for each column of the weights that read one value.
-    private func factors(_ peaks: [Float], _ layers: [Layer]) throws -> [Float] {
+    private func factors(_ peaks: [Float], _ layers: [Layer], _ site: SmoothingSite) throws -> [Float] {
+        // Of all columns that one channel decides.
+        var activations: [Int: Float] = [:], weights: [Int: Float] = [:]
+        for (column, peak) in peaks.enumerated() { activations[site.channel(column)] = max(activations[site.channel(column)] ?? 0, peak) }
         var columns = [Float](repeating: 0, count: peaks.count)
         for layer in layers {
             try layer.weight.forEachRow { _, row in for column in row.indices { columns[column] = max(columns[column], abs(row[column])) } }
         }
-        return zip(peaks, columns).map { activation, weight in
+        for (column, most) in columns.enumerated() { weights[site.channel(column)] = max(weights[site.channel(column)] ?? 0, most) }
+        return peaks.indices.map { column in
+            let activation = activations[site.channel(column)] ?? 0, weight = weights[site.channel(column)] ?? 0
             let factor = Float(activation.power(Double(alpha)) / weight.power(1 - Double(alpha)))
             // A channel that is never used, or that nobody looks at, stays.
             return activation > 0 && weight > 0 && factor.isNormal && (1 / factor).isNormal ? factor : 1
@@ -105,82 +123,32 @@ enum InputPeaks {
     }
 }
 
-/// Linear layers that read one value behind a normalisation.
-private struct SmoothingSite {
-    /// Indices of their nodes.
-    let linears: [Int]
-    /// The node whose constants take the division, and which of its operands they are; nil when a node has to be added.
-    let norm: Int?
-    let constants: [Int]
-}
-
 extension Graph {
-    /// A value that linear layers read, and reshapes of it, belong to one site: importers put a reshape behind normalisations.
-    fileprivate func smoothingSites(_ scope: Scope, inserts: Bool) -> [SmoothingSite] {
-        let inScope = Set(layers(in: scope).filter { $0.kind == .linear }.map(\.node))
-        let all = Dictionary(grouping: layers()) { $0.node }
-        var readers: [ValueID: [Int]] = [:]
-        for (index, node) in nodes.enumerated() { for input in Set(node.inputs) { readers[input, default: []].append(index) } }
-        let outputs = Set(self.outputs)
-        return nodes.indices.compactMap { index in
-            let node = nodes[index]
-            guard let constants = normConstants(node) else { return nil }
-            var value = node.outputs[0]
-            while let users = readers[value], users.count == 1, case .reshape = nodes[users[0]].op, !outputs.contains(value),
-                self[nodes[users[0]].outputs[0]].type.shape.last == self[value].type.shape.last
-            { value = nodes[users[0]].outputs[0] }
-            let users = readers[value] ?? []
-            // Every weight of a node must be in the scope, and the value may be nothing but what it multiplies.
-            let linears = users.filter { user in
-                guard case .linear(let linear) = nodes[user].op, nodes[user].inputs[0] == value else { return false }
-                return inScope.contains(user) && all[user]?.count == linear.weightCount && nodes[user].inputs.dropFirst().allSatisfy { $0 != value }
-                    && (all[user] ?? []).allSatisfy { scope.contains($0.name) }
-            }
-            guard !linears.isEmpty else { return nil }
-            if linears.count == users.count, !outputs.contains(value) { return SmoothingSite(linears: linears, norm: index, constants: constants) }
-            return inserts ? SmoothingSite(linears: linears, norm: nil, constants: []) : nil
+    /// A weight with its columns multiplied, as a new value in f32.
+    fileprivate mutating func scaled(_ id: ValueID, columns factors: [Float]) throws -> ValueID {
+        try scaled(id) { _, elements in for column in elements.indices { elements[column] *= factors[column] } }
+    }
+
+    /// A matrix with its rows, or a vector with its elements, multiplied.
+    fileprivate mutating func scaled(_ id: ValueID, rows factors: [Int: Float]) throws -> ValueID {
+        let isVector = self[id].weight?.shape.rank == 1
+        return try scaled(id) { row, elements in
+            for column in elements.indices { elements[column] *= factors[isVector ? column : row] ?? 1 }
         }
     }
 
-    /// The operands of a normalisation that its result is proportional to; nil for other nodes.
-    private func normConstants(_ node: Node) -> [Int]? {
-        func isVector(_ operand: Int) -> Bool {
-            guard let weight = self[node.inputs[operand]].weight, let width = self[node.outputs[0]].type.shape.last?.fixed else { return false }
-            return weight.format == .dense(.f32) && weight.shape.dimensions == [width]
-        }
-        switch node.op {
-        case .layerNorm: return node.inputs.indices.dropFirst().allSatisfy(isVector) ? Array(1..<node.inputs.count) : nil
-        case .rmsNorm: return node.inputs.count == 2 && isVector(1) ? [1] : nil
-        case .binary(.multiply):
-            // The scale as a node of its own.
-            for operand in 0..<2 where isVector(operand) {
-                let other = node.inputs[1 - operand]
-                if nodes.contains(where: { if case .rmsNorm = $0.op { $0.outputs[0] == other } else { false } }) { return [operand] }
-            }
-            return nil
-        default: return nil
-        }
-    }
-
-    /// The weight of a layer with its columns multiplied, as a new value in f32.
-    fileprivate mutating func scaleColumns(of layer: Layer, by factors: [Float]) throws -> (ValueID, TensorReport) {
+    /// `body` gets the number of a row and its elements; a vector is one row.
+    private mutating func scaled(_ id: ValueID, _ body: (Int, inout [Float]) -> Void) throws -> ValueID {
+        guard let old = self[id].weight else { return id }
         var floats: [Float] = []
-        floats.reserveCapacity(layer.weight.shape.elementCount)
-        try layer.weight.forEachRow { _, row in floats += zip(row, factors).map { $0 * $1 } }
-        let weight = try Weight(name: layer.name, shape: layer.weight.shape, floats: floats)
-        let id = add(Value(name: layer.name, type: weight.type, origin: .weight(weight)))
-        return (id, try TensorReport(name: layer.name, before: layer.weight, after: weight))
-    }
-
-    fileprivate mutating func scaleConstant(_ operand: Int, ofNode index: Int, by factors: [Float]) throws {
-        let id = nodes[index].inputs[operand]
-        guard let old = try self[id].weight?.floats() else { return }
-        nodes[index].inputs[operand] = try addVector(zip(old, factors).map { $0 * $1 }, name: self[id].name)
-    }
-
-    fileprivate mutating func addVector(_ values: [Float], name: String) throws -> ValueID {
-        let weight = try Weight(name: name, shape: [values.count], floats: values)
-        return add(Value(name: name, type: weight.type, origin: .weight(weight)))
+        floats.reserveCapacity(old.shape.elementCount)
+        try old.forEachRow { index, row in
+            var elements = Array(row)
+            body(index, &elements)
+            floats += elements
+        }
+        let weight = try Weight(name: self[id].name, shape: old.shape, floats: floats)
+        return add(Value(name: self[id].name, type: weight.type, origin: .weight(weight)))
     }
 }
 
@@ -189,7 +157,7 @@ extension Float {
 }
 
 extension SmoothQuant: RecipeTechnique {
-    package static let summary = "large channels behind normalisations made smaller, and the weights that read them larger"
+    package static let summary = "large channels behind normalisations and attention made smaller, and the weights that read them larger"
 
     package static let parameters: [RecipeParameter] = [
         RecipeParameter("alpha", .number(0...1), default: .number(0.5), "how much of the difficulty goes to the weights"),
