@@ -5,10 +5,10 @@
 // corrected in the order they run, each with those before it corrected already, so that a shift is not taken back twice.
 //
 // Rounding also stretches: small errors of many layers that all point the same way make logits some per cent too large or too small, which changes no
-// answer but every probability. Scales of rounded weights take that back, at no cost (ChannelMeans).
+// answer but every probability. Scales of rounded weights take that back, at no cost; pruned and factored weights get their spread back (ChannelMeans).
 import SwiftletRuntime
 
-/// Corrects the biases of layers after a step that changed weights or activations: put it behind the quantisation.
+/// Corrects the biases of layers after a step that changed weights or activations: put it behind the quantisation, or behind pruning.
 public struct BiasCorrection: CompressionStep {
     public static let technique = "bias-correction"
     public static let mendsLastStep = true
@@ -16,7 +16,7 @@ public struct BiasCorrection: CompressionStep {
     public var scope: Scope
     /// Batches of the calibration data that are looked at, from the first on; nil for all. Means need fewer than ranges do.
     public var batches: Int?
-    /// Whether scales of weights in 8 bits are corrected as well.
+    /// Whether scales of weights in 8 bits, and rows of f32 weights that changed, are corrected as well.
     public var correctsScales: Bool
 
     public init(scope: Scope = .all, batches: Int? = nil, correctsScales: Bool = true) {
@@ -49,7 +49,7 @@ extension BiasCorrection: RecipeTechnique {
 
     package static let parameters: [RecipeParameter] = [
         RecipeParameter("batches", .integer(0...1_000_000), default: .integer(0), "batches of the calibration data that are looked at, 0 for all"),
-        RecipeParameter("scales", .flag, default: .flag(true), "whether scales of weights in 8 bits are corrected as well"),
+        RecipeParameter("scales", .flag, default: .flag(true), "whether scales of weights in 8 bits, and rows of pruned or factored f32 weights, are corrected as well"),
     ]
 
     package init(_ values: RecipeValues) throws {

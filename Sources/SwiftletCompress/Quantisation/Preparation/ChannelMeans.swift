@@ -4,6 +4,12 @@
 // them nearest to the parent's, covariance through variance, goes into the scales of the layer's weight. Banner, Nahshan and Soudry, "Post training
 // 4-bit quantization of convolutional networks for rapid-deployment", 2019, correct mean and variance of the weights themselves; here it is what the
 // whole network before the layer has done to its results.
+//
+// Weights that stay floats but lost some of their elements are another matter: what is left gives less varied results in every layer, and behind the
+// rectifiers of a deep network little is left of them ("variance collapse": Jordan et al., "REPAIR: REnormalizing Permuted Activations for Interpolation
+// Repair", 2022, section 2). Means alone put back make that worse, as they hold a channel where few of its results reach beyond the rectifier. So such
+// channels get the parent's spread as well, by factors on the rows of the weight, as Frantar and Alistarh, "Optimal Brain Compression", 2022, reset the
+// statistics of normalisations behind pruning.
 import SwiftletRuntime
 
 /// The means that channels of a network's layers have on some data.
@@ -23,7 +29,7 @@ package struct ChannelMeans {
 
     /// `graph` with the biases of layers whose weights `scope` takes such that means are the parent's.
     ///
-    /// - Parameter scales: whether the scales of weights in 8 bits are corrected as well.
+    /// - Parameter scales: whether the scales of weights in 8 bits, and rows of f32 weights that are not the parent's, are corrected as well.
     package func corrected(
         _ graph: Graph, scope: Scope = .all, scales: Bool = false, progress: (String, Int, Int) throws -> Void = { _, _, _ in }
     ) throws -> (graph: Graph, reports: [TensorReport]) {
@@ -34,9 +40,16 @@ package struct ChannelMeans {
             let name = graph.nodes[layer.node].name
             guard let wanted = wanted[layer.output], var seen = try Self.means(result, [layer.output], data, context)[layer.output], wanted.count == seen.count
             else { continue }
-            if scales, let scale = result.weightScale(ofNode: layer.node) {
-                let isShared = scale.weight.shape.elementCount == 1
-                let gains = try result.stretch(scale, ofNode: layer.node, by: gains(of: layer.output, in: result, wanted: wanted, seen: seen, areShared: isShared))
+            if scales, let stretched = result.stretchable(layer.node, parent: parent) {
+                let gains: [Float]
+                switch stretched {
+                case .scale(let scale):
+                    let isShared = scale.weight.shape.elementCount == 1
+                    gains = try result.stretch(scale, ofNode: layer.node, by: self.gains(of: layer.output, in: result, wanted: wanted, seen: seen, areShared: isShared))
+                case .rows:
+                    gains = try self.gains(of: layer.output, in: result, wanted: wanted, seen: seen, areSpreads: true)
+                    try result.stretchRows(ofNode: layer.node, by: gains)
+                }
                 // The bias is no part of what was stretched.
                 for (channel, bias) in try result.biases(ofNode: layer.node, count: seen.count).enumerated() {
                     seen[channel] = Double(gains[channel]) * (seen[channel] - Double(bias)) + Double(bias)
@@ -88,9 +101,11 @@ package struct ChannelMeans {
     /// What is beyond these is an accident of few or equal numbers.
     private static let gainLimits: ClosedRange<Double> = 0.5...2
 
-    /// What each channel of a value is to be multiplied with, about its mean, to be nearest to the parent's. `areShared`: the same for all channels, as it
-    /// is where a channel has few numbers.
-    private func gains(of value: ValueID, in graph: Graph, wanted: [Double], seen: [Double], areShared: Bool) throws -> [Float] {
+    /// What each channel of a value is to be multiplied with, about its mean, to be nearest to the parent's, or with `areSpreads` to be as far spread.
+    /// `areShared`: the same for all channels, as it is where a channel has few numbers.
+    private func gains(
+        of value: ValueID, in graph: Graph, wanted: [Double], seen: [Double], areShared: Bool = false, areSpreads: Bool = false
+    ) throws -> [Float] {
         /// Some elements of each channel, spread evenly, in the order they lie.
         func sample(_ source: Graph, _ body: (Int, Int, Int, Float) -> Void) throws {
             try GraphRun(source, values: [value], in: context).forEachBatch(of: data) { batch, values in
@@ -109,20 +124,21 @@ package struct ChannelMeans {
         }
         var expected = [[Float]](repeating: [], count: data.batchCount)
         try sample(parent) { batch, _, _, element in expected[batch].append(element) }
-        var sums = [(count: Int, covariance: Double, variance: Double)](repeating: (0, 0, 0), count: wanted.count)
+        var sums = [(count: Int, covariance: Double, variance: Double, wanted: Double)](repeating: (0, 0, 0, 0), count: wanted.count)
         try sample(graph) { batch, place, channel, element in
             guard place < expected[batch].count else { return }
             let (p, q) = (Double(expected[batch][place]) - wanted[channel], Double(element) - seen[channel])
             sums[channel].count += 1
             sums[channel].covariance += p * q
             sums[channel].variance += q * q
+            sums[channel].wanted += p * p
         }
-        func gain(_ covariance: Double, _ variance: Double) -> Float {
-            let gain = covariance / variance
+        func gain(_ sum: (count: Int, covariance: Double, variance: Double, wanted: Double)) -> Float {
+            let gain = areSpreads ? (sum.wanted / sum.variance).squareRoot() : sum.covariance / sum.variance
             return gain.isFinite ? Float(min(max(gain, Self.gainLimits.lowerBound), Self.gainLimits.upperBound)) : 1
         }
-        guard areShared || sums.contains(where: { $0.count < Self.elementsOfGain }) else { return sums.map { gain($0.covariance, $0.variance) } }
-        let shared = gain(sums.reduce(0) { $0 + $1.covariance }, sums.reduce(0) { $0 + $1.variance })
+        guard areShared || sums.contains(where: { $0.count < Self.elementsOfGain }) else { return sums.map(gain) }
+        let shared = gain(sums.reduce((0, 0, 0, 0)) { ($0.0 + $1.count, $0.1 + $1.covariance, $0.2 + $1.variance, $0.3 + $1.wanted) })
         return [Float](repeating: shared, count: wanted.count)
     }
 }
@@ -180,6 +196,33 @@ extension Graph {
 
     /// The constant that scales the integers of a weight, one number or one a channel, and the node that multiplies them.
     fileprivate typealias WeightScale = (name: String, weight: Weight, dequantize: Int)
+
+    /// What of a node's weight takes factors for its channels.
+    fileprivate enum Stretchable {
+        case scale(WeightScale)
+        /// The rows of an f32 weight.
+        case rows
+    }
+
+    /// Nil where the weight is not of a kind that does, or the one `parent` computes the same value with.
+    fileprivate func stretchable(_ index: Int, parent: Graph) -> Stretchable? {
+        if let scale = weightScale(ofNode: index) { return .scale(scale) }
+        let node = nodes[index]
+        guard let weight = self[node.inputs[1]].weight, weight.format == .dense(.f32) else { return nil }
+        let before = parent.producers()[node.outputs[0]].flatMap { parent.nodes[$0].inputs.count > 1 ? parent[parent.nodes[$0].inputs[1]].weight : nil }
+        return before?.store.bytes.baseAddress == weight.store.bytes.baseAddress ? nil : .rows
+    }
+
+    /// Multiplies the rows of a node's weight, an output channel each.
+    fileprivate mutating func stretchRows(ofNode index: Int, by gains: [Float]) throws {
+        let id = nodes[index].inputs[1]
+        guard let old = self[id].weight else { return }
+        var elements = try old.floats()
+        let width = max(1, elements.count / max(1, gains.count))
+        for place in elements.indices { elements[place] *= gains[place / width] }
+        let weight = try Weight(name: self[id].name, shape: old.shape, floats: elements)
+        nodes[index].inputs[1] = add(Value(name: self[id].name, type: weight.type, origin: .weight(weight)))
+    }
 
     /// The scale of a node's weight; nil where the weight has none.
     fileprivate func weightScale(ofNode index: Int) -> WeightScale? {
