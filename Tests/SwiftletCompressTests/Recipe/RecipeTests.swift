@@ -1,4 +1,5 @@
 // Recipes from text: what is read, and where errors are shown.
+import Foundation
 import SwiftletCompress
 import SwiftletRuntime
 import Testing
@@ -73,6 +74,18 @@ private func failure(_ body: () throws -> Void) throws -> (line: Int, column: In
         #expect(try first.values.number("limit") == 3)
         let second = try #require(recipe.steps.last as? CastWeights)
         #expect(recipe.steps.count == 2 && second.format == .f16 && second.scope == .all)
+    }
+
+    /// The recipes of the documentation are read, and combine pruning, factoring and rounding.
+    @Test func documentedRecipesAreRead() throws {
+        let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+            .appending(path: "Documentation/recipes")
+        let files = try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil).filter { $0.pathExtension == "yaml" }
+        #expect(files.count >= 2)
+        for file in files {
+            let recipe = try Recipe(path: file.path)
+            #expect(recipe.name?.isEmpty == false && recipe.steps.count >= 3, "\(file.lastPathComponent)")
+        }
     }
 
     @Test func whatIsLeftOutHasItsDefault() throws {
