@@ -82,6 +82,19 @@ static inline int ck_plane_number(const uint8_t *plane, int bits, int group, int
     default: return plane[64 * group + byte];
     }
 }
+/// Writes a row's share of a plane: `bits` bits of every number from bit `from` on, 4 bytes of each of the plane's lines.
+static inline void ck_pack_plane(uint8_t *lines, const uint8_t quants[CK_BLOCK], int bits, int from) {
+    const int groups = 8 / bits, mask = (1 << bits) - 1;  // groups that share a line
+    const int step = bits == 4 ? 4 : 1;                   // nibble lines hold groups g and g + 4, the others neighbours
+    for (int line = 0; line < bits; line++) {
+        const int first = bits == 4 ? line : groups * line;
+        for (int i = 0; i < 4; i++) {
+            int byte = 0;
+            for (int g = 0; g < groups; g++) byte |= (quants[4 * (first + step * g) + i] >> from & mask) << (bits * g);
+            lines[64 * line + i] = (uint8_t)byte;
+        }
+    }
+}
 /// Level − zero of output row `row` at element `k` (0..31) of a block whose planes start at `quants`; the level itself for formats with a minimum.
 static inline int ck_panel_number(const uint8_t *quants, ck_panel_format f, int row, int k) {
     const int group = k / 4, byte = 4 * row + k % 4;

@@ -64,20 +64,6 @@ static void store_half(uint8_t *destination, float value) {
     memcpy(destination, &half, sizeof half);
 }
 
-// Row `quants`' share of a plane: `bits` bits of every number from bit `from` on, 4 bytes of each of the plane's lines.
-static void pack_plane(uint8_t *lines, const uint8_t quants[CK_BLOCK], int bits, int from) {
-    const int groups = 8 / bits, mask = (1 << bits) - 1;  // groups that share a line
-    const int step = bits == 4 ? 4 : 1;                   // nibble lines hold groups g and g + 4, the others neighbours
-    for (int line = 0; line < bits; line++) {
-        const int first = bits == 4 ? line : groups * line;
-        for (int i = 0; i < 4; i++) {
-            int byte = 0;
-            for (int g = 0; g < groups; g++) byte |= (quants[4 * (first + step * g) + i] >> from & mask) << (bits * g);
-            lines[64 * line + i] = (uint8_t)byte;
-        }
-    }
-}
-
 static void pack_integer_row(const ck_block_reader *reader, const uint8_t *source, int row, int64_t blocks, uint8_t *panel) {
     const ck_panel_format format = reader->panel;
     const int parts = ck_panel_parts(format), low_bits = ck_panel_low_bits(format), high_bits = ck_panel_high_bits(format);
@@ -99,8 +85,8 @@ static void pack_integer_row(const ck_block_reader *reader, const uint8_t *sourc
         }
         uint8_t quants[32];
         reader->quants(source, b, quants);
-        pack_plane(lines, quants, low_bits, 0);
-        if (high_bits > 0) pack_plane(lines + ck_panel_high_offset(format), quants, high_bits, low_bits);
+        ck_pack_plane(lines, quants, low_bits, 0);
+        if (high_bits > 0) ck_pack_plane(lines + ck_panel_high_offset(format), quants, high_bits, low_bits);
     }
 }
 

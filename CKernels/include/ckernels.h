@@ -15,4 +15,5 @@
 #include "ckernels/panels.h"
 #include "ckernels/peak.h"
 #include "ckernels/sparse.h"
+#include "ckernels/split.h"
 #include "ckernels/vector.h"

@@ -57,9 +57,9 @@ public struct GraphBuilder {
 
     private mutating func single(_ op: Op, _ inputs: [ValueID], _ name: String) throws -> ValueID { try node(op, inputs, name: name)[0] }
 
-    /// `x·Wᵀ (+ bias)`
-    public mutating func linear(_ x: ValueID, _ weight: ValueID, bias: ValueID? = nil, name: String) throws -> ValueID {
-        try single(.linear(Linear(hasBias: bias != nil)), [x, weight] + (bias.map { [$0] } ?? []), name)
+    /// `x·Wᵀ (+ bias)`; `best`: an i32 of how many of the largest elements of each row are wanted.
+    public mutating func linear(_ x: ValueID, _ weight: ValueID, bias: ValueID? = nil, best: ValueID? = nil, name: String) throws -> ValueID {
+        try single(.linear(Linear(hasBias: bias != nil, isRanked: best != nil)), [x, weight] + [bias, best].compactMap { $0 }, name)
     }
 
     public mutating func embedding(_ table: ValueID, _ ids: ValueID, name: String) throws -> ValueID { try single(.embedding, [table, ids], name) }

@@ -3,7 +3,7 @@
 
 /// What a node computes. Operand order is written beside each case; `T` is any leading shape.
 public enum Op: Sendable, Hashable {
-    /// `(x [T, k], weights [n_i, k]…, biases [n_i]…, residual [T, n]?) → [T, n_i]…`: `epilogue(x·Wᵀ + b)`.
+    /// `(x [T, k], weights [n_i, k]…, biases [n_i]…, residual [T, n]?, best i32 [1]?) → [T, n_i]…`: `epilogue(x·Wᵀ + b)`.
     case linear(Linear)
 
     /// `(table [vocabulary, n], ids i32 [T]) → f32 [T, n]`: one row of the table for each id.
@@ -57,6 +57,9 @@ public struct Linear: Sendable, Hashable {
     /// Whether each weight has a bias operand.
     public var hasBias: Bool
     public var epilogue: Epilogue
+    /// Whether one more operand says how many of the largest elements of each row are wanted, 0 for all. Of a vocabulary's logits a sampler looks at few:
+    /// a backend may leave other elements at any value below the smallest of those wanted.
+    public var isRanked: Bool
 
     public enum Epilogue: Sendable, Hashable {
         case none
@@ -68,14 +71,15 @@ public struct Linear: Sendable, Hashable {
         case residual
     }
 
-    public init(weightCount: Int = 1, hasBias: Bool = false, epilogue: Epilogue = .none) {
+    public init(weightCount: Int = 1, hasBias: Bool = false, epilogue: Epilogue = .none, isRanked: Bool = false) {
         self.weightCount = weightCount
         self.hasBias = hasBias
         self.epilogue = epilogue
+        self.isRanked = isRanked
     }
 
     public var outputCount: Int { if case .gated = epilogue { 1 } else { weightCount } }
-    public var inputCount: Int { 1 + weightCount * (hasBias ? 2 : 1) + (epilogue == .residual ? 1 : 0) }
+    public var inputCount: Int { 1 + weightCount * (hasBias ? 2 : 1) + (epilogue == .residual ? 1 : 0) + (isRanked ? 1 : 0) }
 }
 
 /// Which elements of a head form the pairs that are rotated.

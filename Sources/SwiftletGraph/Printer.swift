@@ -77,6 +77,7 @@ extension Linear: CustomStringConvertible {
         case .gated(let function): attributes.append("gated \(function)")
         case .residual: attributes.append("residual")
         }
+        if isRanked { attributes.append("ranked") }
         return attributes.isEmpty ? "linear" : "linear(\(attributes.joined(separator: ", ")))"
     }
 }

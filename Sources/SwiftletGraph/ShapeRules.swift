@@ -140,6 +140,10 @@ struct ShapeRule {
             }
             results.append(ValueType(.f32, leading + [weight[0]]))
         }
+        if linear.isRanked {
+            try require(linear.weightCount == 1 && linear.epilogue == .none, "only a product with one weight and nothing behind it can be ranked")
+            try require(operands[operands.count - 1] == ValueType(.i32, [1]), "how many elements are wanted must be one i32")
+        }
         switch linear.epilogue {
         case .none, .activation: break
         case .gated:

@@ -58,6 +58,7 @@ public struct TokenWindows: CalibrationData {
                 LanguageGraph.positionInput: try Tensor(Array(0..<count), shape: [window.count]),
                 LanguageGraph.slotInput: try Tensor(zeros: .i32, shape: [window.count]),
                 LanguageGraph.outputInput: try Tensor(rows, shape: [rows.count]),
+                LanguageGraph.bestInput: try Tensor([Int32(0)], shape: [1]),
             ])
     }
 }

@@ -88,7 +88,7 @@ struct GraphRewriter {
 extension Node {
     /// The matrix product when the node is one that nothing has been fused into.
     var plainLinear: Linear? {
-        guard case .linear(let linear) = op, linear.weightCount == 1, linear.epilogue == .none else { return nil }
+        guard case .linear(let linear) = op, linear.weightCount == 1, linear.epilogue == .none, !linear.isRanked else { return nil }
         return linear
     }
 

@@ -41,4 +41,6 @@ package enum LanguageGraph {
     package static let positionInput = "positions"
     package static let slotInput = "slots"
     package static let outputInput = "outputs"
+    /// How many of the largest logits of each row are wanted; 0 for all.
+    package static let bestInput = "best"
 }

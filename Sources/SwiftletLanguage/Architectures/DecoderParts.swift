@@ -13,6 +13,7 @@ struct DecoderParts {
     private let positions: ValueID
     private let slots: ValueID
     private let outputs: ValueID
+    private let best: ValueID
     private let table: ValueID
     private let vocabulary: Int
     private var rotaryTables: [RotaryKey: ValueID] = [:]
@@ -32,6 +33,7 @@ struct DecoderParts {
         positions = builder.input(LanguageGraph.positionInput, .i32, [count])
         slots = builder.input(LanguageGraph.slotInput, .i32, [count])
         outputs = builder.input(LanguageGraph.outputInput, .i32, [Dimension(LanguageGraph.outputs)])
+        best = builder.input(LanguageGraph.bestInput, .i32, [1])
         vocabulary = try weights.rows(of: "token_embd.weight")
         table = builder.weight("token_embd.weight", try weights.weight("token_embd.weight", [vocabulary, hyperparameters.width]))
     }
@@ -73,14 +75,16 @@ struct DecoderParts {
     }
 
     /// `x·Wᵀ + b` with the tensor `key` of `[rows, columns]`, or with its factors: two products where the file has those.
-    private mutating func linear(_ x: ValueID, _ key: String, bias: ValueID? = nil, name: String, rows: Int, columns: Int) throws -> ValueID {
+    private mutating func linear(
+        _ x: ValueID, _ key: String, bias: ValueID? = nil, best: ValueID? = nil, name: String, rows: Int, columns: Int
+    ) throws -> ValueID {
         guard weights.hasFactors(of: key) else {
-            return try builder.linear(x, builder.weight(key, weights.weight(key, [rows, columns])), bias: bias, name: name)
+            return try builder.linear(x, builder.weight(key, weights.weight(key, [rows, columns])), bias: bias, best: best, name: name)
         }
         let factors = try weights.factors(of: key, rows: rows, columns: columns)
         let inner = builder.weight(FactorNames.inner(of: key), factors.inner)
         let outer = builder.weight(FactorNames.outer(of: key), factors.outer)
-        return try builder.linear(builder.linear(x, inner, name: FactorNames.inner(of: name)), outer, bias: bias, name: name)
+        return try builder.linear(builder.linear(x, inner, name: FactorNames.inner(of: name)), outer, bias: bias, best: best, name: name)
     }
 
     private mutating func bias(_ key: String, rows: Int) throws -> ValueID? {
@@ -202,8 +206,8 @@ struct DecoderParts {
         let isTied = !weights.contains("output.weight") && !weights.hasFactors(of: "output.weight")
         var logits =
             try isTied
-            ? builder.linear(hidden, table, name: "output")
-            : linear(hidden, "output.weight", name: "output", rows: vocabulary, columns: hyperparameters.width)
+            ? builder.linear(hidden, table, best: best, name: "output")
+            : linear(hidden, "output.weight", best: best, name: "output", rows: vocabulary, columns: hyperparameters.width)
         if let cap = hyperparameters.logitSoftcap { logits = try builder.unary(.softcap(cap), logits, name: "output_softcap") }
         builder.output(logits)
         builder.output(hidden)

@@ -80,11 +80,13 @@ package final class Decoder {
 
     /// Evaluates `tokens` at consecutive positions from `position` on, in the sequence `slot`.
     ///
+    /// `best`, here and below: how many of the largest logits of each row are wanted, 0 for all. The others may be any numbers below these, and cost less.
+    ///
     /// Long inputs go in batches; rows asked for must then lie in the last batch or `evaluate` is to be called per range: a range that
     /// spans batches throws. Throws `SwiftletError.contextOverflow` when the tokens do not fit, and `CancellationError` between batches when
     /// the current task was cancelled.
     @discardableResult
-    package func evaluate(_ tokens: [Int32], at position: Int, slot: Int = 0, logits: LogitRows = .last) throws -> Rows {
+    package func evaluate(_ tokens: [Int32], at position: Int, slot: Int = 0, logits: LogitRows = .last, best: Int = 0) throws -> Rows {
         guard position + tokens.count <= context else {
             throw SwiftletError.contextOverflow(
                 needed: position + tokens.count, available: context, excess: position + tokens.count - context)
@@ -98,7 +100,7 @@ package final class Decoder {
         var start = 0
         while tokens.count - start > Self.batch, start + Self.batch <= wanted.lowerBound {
             try Task.checkCancellation()
-            try step(count: Self.batch, outputs: 0) { index in
+            try step(count: Self.batch, outputs: 0, best: 0) { index in
                 (tokens[start + index], position + start + index, slot)
             } outputRow: { _ in
                 0
@@ -111,7 +113,7 @@ package final class Decoder {
                 remedy: "Ask for rows of one batch at a time.")
         }
         let (first, offset) = (start, wanted.lowerBound - start)
-        return try step(count: tokens.count - start, outputs: wanted.count) { index in
+        return try step(count: tokens.count - start, outputs: wanted.count, best: best) { index in
             (tokens[first + index], position + first + index, slot)
         } outputRow: {
             offset + $0
@@ -119,33 +121,33 @@ package final class Decoder {
     }
 
     /// One token for each of several sequences: `(token, position, slot)`; a row of logits for each.
-    package func evaluate(_ batch: [(token: Int32, position: Int, slot: Int)]) throws -> Rows {
+    package func evaluate(_ batch: [(token: Int32, position: Int, slot: Int)], best: Int = 0) throws -> Rows {
         let step = try planned(count: batch.count, outputs: batch.count)
         for (index, next) in batch.enumerated() { step.set(index, next.token, next.position, next.slot) }
         for index in batch.indices { step.outputRows[index] = Int32(truncatingIfNeeded: index) }
-        return try run(step)
+        return try run(step, best: best)
     }
 
     /// One token of the sequence `slot`, and its logits: the step of the plain loop, which allocates nothing once it is planned.
-    package func evaluate(token: Int32, at position: Int, slot: Int = 0) throws -> Rows {
+    package func evaluate(token: Int32, at position: Int, slot: Int = 0, best: Int = 0) throws -> Rows {
         let step = try planned(count: 1, outputs: 1)
         step.set(0, token, position, slot)
         step.outputRows[0] = 0
-        return try run(step)
+        return try run(step, best: best)
     }
 
     /// `token` and the tokens of `draft` after it at consecutive positions, with a row of logits for each. Like `evaluate(token:at:)` it allocates nothing.
-    package func evaluate(token: Int32, draft: UnsafeBufferPointer<Int32>, at position: Int, slot: Int = 0) throws -> Rows {
+    package func evaluate(token: Int32, draft: UnsafeBufferPointer<Int32>, at position: Int, slot: Int = 0, best: Int = 0) throws -> Rows {
         let step = try planned(count: 1 + draft.count, outputs: 1 + draft.count)
         step.set(0, token, position, slot)
         for index in draft.indices { step.set(1 + index, draft[index], position + 1 + index, slot) }
         for index in 0...draft.count { step.outputRows[index] = Int32(truncatingIfNeeded: index) }
-        return try run(step)
+        return try run(step, best: best)
     }
 
     @discardableResult
     private func step(
-        count: Int, outputs: Int, _ token: (Int) -> (token: Int32, position: Int, slot: Int), outputRow: (Int) -> Int
+        count: Int, outputs: Int, best: Int, _ token: (Int) -> (token: Int32, position: Int, slot: Int), outputRow: (Int) -> Int
     ) throws -> Rows {
         let step = try planned(count: count, outputs: outputs)
         for index in 0..<count {
@@ -153,10 +155,11 @@ package final class Decoder {
             step.set(index, next.token, next.position, next.slot)
         }
         for index in 0..<outputs { step.outputRows[index] = Int32(truncatingIfNeeded: outputRow(index)) }
-        return try run(step)
+        return try run(step, best: best)
     }
 
-    private func run(_ step: PlannedStep) throws -> Rows {
+    private func run(_ step: PlannedStep, best: Int) throws -> Rows {
+        step.best.pointee = Int32(clamping: max(0, best))
         try step.plan.run()
         return Rows(self, count: step.outputs, logits: step.logits, hidden: step.hidden)
     }
@@ -168,7 +171,7 @@ package final class Decoder {
         let count: Int
         let outputs: Int
         let plan: BoundGraph
-        let tokens, positions, slots, outputRows: UnsafeMutablePointer<Int32>
+        let tokens, positions, slots, outputRows, best: UnsafeMutablePointer<Int32>
         let logits, hidden: UnsafeMutableBufferPointer<Float>
 
         @inline(__always)
@@ -201,7 +204,7 @@ package final class Decoder {
         steps.insert(
             PlannedStep(
                 count: count, outputs: outputs, plan: plan, tokens: try indices(io.tokens), positions: try indices(io.positions),
-                slots: try indices(io.slots), outputRows: try indices(io.outputs), logits: try plan.elements(of: io.logits, as: Float.self),
+                slots: try indices(io.slots), outputRows: try indices(io.outputs), best: try indices(io.best), logits: try plan.elements(of: io.logits, as: Float.self),
                 hidden: try plan.elements(of: io.hidden, as: Float.self)), at: 0)
         if steps.count > Self.rememberedSteps { steps.removeLast() }
         return steps[0]

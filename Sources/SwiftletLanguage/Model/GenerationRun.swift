@@ -20,6 +20,8 @@ struct GenerationRun {
     var speculator: Speculator
     /// Whether all tokens drawn have been handed out and the next one must be computed.
     var needsEvaluation: Bool { handedOut == drawn.count }
+    /// How many of a row's largest logits drawing looks at; 0 for all.
+    var logitsWanted: Int { options.logProbabilities == nil ? sampler.logitsWanted : 0 }
     /// Tokens that may still be handed out, a step's certain one left aside.
     var roomForGuesses: Int { options.maximumTokens.map { max(0, $0 - generated - 1) } ?? .max }
 

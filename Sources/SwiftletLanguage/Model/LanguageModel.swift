@@ -138,7 +138,7 @@ public final class LanguageModel: Sendable {
 
 /// The inputs and outputs of a language graph.
 package struct LanguageInputs: Sendable {
-    package let tokens, positions, slots, outputs: ValueID
+    package let tokens, positions, slots, outputs, best: ValueID
     package let logits, hidden: ValueID
 
     init(_ graph: Graph) throws {
@@ -152,6 +152,7 @@ package struct LanguageInputs: Sendable {
         positions = try input(LanguageGraph.positionInput)
         slots = try input(LanguageGraph.slotInput)
         outputs = try input(LanguageGraph.outputInput)
+        best = try input(LanguageGraph.bestInput)
         guard graph.outputs.count == 2 else {
             throw SwiftletError.invalidGraph(node: graph.name, reason: "needs two outputs, logits and hidden state", remedy: "Build it with DecoderParts.")
         }

@@ -120,7 +120,7 @@ public actor Session {
         let shared = zip(prompt.dropLast(), cached).prefix { $0 == $1 }.count
         statistics.cachedTokens = shared
         cached.removeSubrange(shared...)
-        let rows = try decoder.evaluate(Array(prompt[shared...]), at: shared)
+        let rows = try decoder.evaluate(Array(prompt[shared...]), at: shared, best: run.logitsWanted)
         cached = prompt
         let first = try run.draw(from: rows[0])
         run.speculator.observe(first)

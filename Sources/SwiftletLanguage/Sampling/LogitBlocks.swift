@@ -57,16 +57,12 @@ struct LogitBlocks {
     /// A number that at least `k` logits of the row read last reach (when it has so many above −∞), as large as the maxima can show.
     mutating func threshold(forBest k: Int) -> Float {
         guard k > 0, k < maxima.count else { return -.infinity }
-        heap.removeAll(keepingCapacity: true)
-        heap.append(contentsOf: maxima[0..<k])
-        return heap.withUnsafeMutableBufferPointer { heap in
-            // The root is the smallest of the k largest maxima so far.
-            for index in stride(from: k / 2 - 1, through: 0, by: -1) { Self.sink(heap, index) }
-            for block in k..<maxima.count where maxima[block] > heap[0] {
-                heap[0] = maxima[block]
-                Self.sink(heap, 0)
+        if heap.count < k { heap = Array(repeating: 0, count: k) }
+        return maxima.withUnsafeBufferPointer { maxima in
+            heap.withUnsafeMutableBufferPointer { heap in
+                guard let numbers = maxima.baseAddress, let room = heap.baseAddress else { return -.infinity }
+                return LargestNumbers.kth(k, of: numbers, count: maxima.count, heap: room)
             }
-            return heap[0]
         }
     }
 
@@ -77,19 +73,6 @@ struct LogitBlocks {
             for token in Self.range(block, row.count) where row[token] >= threshold && row[token] > -.infinity {
                 body(Int32(truncatingIfNeeded: token), row[token])
             }
-        }
-    }
-
-    @inline(__always)
-    private static func sink(_ heap: UnsafeMutableBufferPointer<Float>, _ start: Int) {
-        var hole = start
-        while true {
-            var child = 2 * hole + 1
-            guard child < heap.count else { return }
-            if child + 1 < heap.count, heap[child + 1] < heap[child] { child += 1 }
-            guard heap[child] < heap[hole] else { return }
-            heap.swapAt(hole, child)
-            hole = child
         }
     }
 }

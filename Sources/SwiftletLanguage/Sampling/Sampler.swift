@@ -50,6 +50,17 @@ package struct Sampler {
         if options.penalises { penalties = TokenPenalties(options, vocabularyCount: vocabularyCount) }
     }
 
+    /// How many of a row's largest logits `sample` and `verify` look at; 0 when they look at all.
+    ///
+    /// Bias may lift any token, and what top-p and typical sampling keep depends on all the others unless top-k goes first. A penalty may take each token of
+    /// its window out of the best, so that as many more are looked at; one that is a reward may lift any.
+    package var logitsWanted: Int {
+        guard bias.isEmpty, !options.penalises || options.onlyLowers else { return 0 }
+        let window = options.penalises ? options.penaltyWindow : 0
+        if options.temperature == 0 { return 1 + window }
+        return options.topK > 0 && options.topK < vocabularyCount ? options.topK + window : 0
+    }
+
     /// Tells the sampler that `token` is now part of the sequence (prompt or generated), for the penalties.
     package mutating func accept(_ token: Int32) { penalties?.accept(token) }
 

@@ -74,6 +74,9 @@ public struct SamplingOptions: Sendable, Codable, Equatable {
         }
     }
 
+    /// Whether no penalty raises a logit.
+    var onlyLowers: Bool { repetitionPenalty >= 1 && frequencyPenalty >= 0 && presencePenalty >= 0 }
+
     /// Whether a penalty has any effect.
     var penalises: Bool {
         penaltyWindow > 0 && (repetitionPenalty != 1 || frequencyPenalty != 0 || presencePenalty != 0)

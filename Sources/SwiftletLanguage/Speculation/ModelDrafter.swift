@@ -30,8 +30,8 @@ final class DraftCache {
     func begin() { start = 0 }
 
     /// Evaluates what is missing of `sequence` followed by `last` and returns the logits after it, and how many tokens were read; nil when there is no
-    /// room for `count` guesses after it.
-    func follow(_ sequence: [Int32], _ last: Int32, room count: Int) throws -> (logits: UnsafeMutableBufferPointer<Float>, read: Int)? {
+    /// room for `count` guesses after it. `best` as of `Decoder`.
+    func follow(_ sequence: [Int32], _ last: Int32, room count: Int, best: Int) throws -> (logits: UnsafeMutableBufferPointer<Float>, read: Int)? {
         var shared = self.shared(sequence)
         let isBehind = sequence.count - start - shared > Self.longestCatchUp && (shared > 0 || start > 0)
         if isBehind || sequence.count + 1 + count - start > decoder.context {
@@ -43,7 +43,7 @@ final class DraftCache {
         tokens.append(last)
         guard tokens.count + count <= decoder.context else { return nil }
         let read = tokens.count - shared
-        return (try decoder.evaluate(Array(tokens[shared...]), at: shared)[0], read)
+        return (try decoder.evaluate(Array(tokens[shared...]), at: shared, best: best)[0], read)
     }
 
     /// How much of the cache agrees with `sequence`.
@@ -56,8 +56,8 @@ final class DraftCache {
     }
 
     /// The logits after one more guess.
-    func extend(_ guess: Int32) throws -> UnsafeMutableBufferPointer<Float> {
-        let row = try decoder.evaluate(token: guess, at: tokens.count)[0]
+    func extend(_ guess: Int32, best: Int) throws -> UnsafeMutableBufferPointer<Float> {
+        let row = try decoder.evaluate(token: guess, at: tokens.count, best: best)[0]
         tokens.append(guess)
         return row
     }
@@ -100,11 +100,11 @@ struct ModelDrafter {
         let count = guessCount(limit: min(limit, options.maximumTokens, draft.count), times: times)
         guard count > 0 else { return 0 }
         stepsSinceDraft = 0
-        let start = ContinuousClock.now
-        guard let reached = try cache.follow(sequence, last, room: count) else { return 0 }
+        let (start, best) = (ContinuousClock.now, sampler.logitsWanted)
+        guard let reached = try cache.follow(sequence, last, room: count, best: best) else { return 0 }
         var row = reached.logits
         for index in 0..<count {
-            if index > 0 { row = try cache.extend(draft[index - 1]) }
+            if index > 0 { row = try cache.extend(draft[index - 1], best: best) }
             draft[index] = drawsGuesses ? try sampler.sample(row, recording: &distributions[index]) : try sampler.sample(row)
         }
         if reached.read <= 4 {

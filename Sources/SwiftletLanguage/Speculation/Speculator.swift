@@ -105,12 +105,12 @@ extension GenerationRun {
         let limit = min(roomForGuesses, context - cached.count - 1)
         let drafted = try speculator.propose(after: cached, last, limit: limit, times: times)
         let start = ContinuousClock.now
-        let newest = last
+        let (newest, best) = (last, logitsWanted)
         let rows =
             if drafted == 0 {
-                try decoder.evaluate(token: newest, at: cached.count)
+                try decoder.evaluate(token: newest, at: cached.count, best: best)
             } else {
-                try speculator.withDraft(drafted) { try decoder.evaluate(token: newest, draft: $0, at: cached.count) }
+                try speculator.withDraft(drafted) { try decoder.evaluate(token: newest, draft: $0, at: cached.count, best: best) }
             }
         cached.append(newest)
         var accepted = 0

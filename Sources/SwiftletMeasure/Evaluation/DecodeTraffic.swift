@@ -24,7 +24,7 @@ package struct DecodeTraffic: Sendable, Equatable {
             for (place, input) in node.inputs.enumerated() {
                 guard let weight = graph[input].weight else { continue }
                 switch node.op {
-                case .linear(let linear) where (1...linear.weightCount).contains(place): weightBytes += PackedTraffic.bytes(of: weight, isa: isa)
+                case .linear(let linear) where (1...linear.weightCount).contains(place): weightBytes += PackedTraffic.bytes(of: weight, ranked: linear.isRanked, isa: isa)
                 case .embedding where place == 0: weightBytes += weight.store.byteCount / max(1, weight.shape[0])
                 case .gatherRows where place == 0: weightBytes += weight.store.byteCount / max(1, weight.shape[0])
                 default: weightBytes += weight.store.byteCount

@@ -85,8 +85,7 @@ public struct ModelBenchmark: Sendable {
         }
         let decoder = try Decoder(model: model, context: total, slots: sequences)
         var sampler = try Sampler(.greedy, vocabularyCount: model.vocabularyCount)
-        // The speed of a dense model does not depend on the tokens; a fixed spread over the vocabulary keeps runs alike.
-        let prompt = (0..<promptTokens).map { Int32(truncatingIfNeeded: $0 * 7919 % model.vocabularyCount) }
+        let prompt = BenchmarkPrompt.tokens(promptTokens, of: model)
         var prefill: [Double] = []
         var decode: [Double] = []
         var batch: [Double] = []
@@ -136,10 +135,10 @@ public struct ModelBenchmark: Sendable {
         _ decoder: Decoder, _ sampler: inout Sampler, _ prompt: [Int32], generate: Int
     ) throws -> (prefill: Double, decode: Double) {
         let clock = ContinuousClock()
-        let start = clock.now
-        var token = try sampler.sample(try decoder.evaluate(prompt, at: 0)[0])
+        let (start, best) = (clock.now, sampler.logitsWanted)
+        var token = try sampler.sample(try decoder.evaluate(prompt, at: 0, best: best)[0])
         let middle = clock.now
-        for index in 0..<generate { token = try sampler.sample(try decoder.evaluate([token], at: prompt.count + index)[0]) }
+        for index in 0..<generate { token = try sampler.sample(try decoder.evaluate([token], at: prompt.count + index, best: best)[0]) }
         let end = clock.now
         return (Double(prompt.count) / ((middle - start) / .seconds(1)), Double(generate) / ((end - middle) / .seconds(1)))
     }
@@ -151,7 +150,7 @@ public struct ModelBenchmark: Sendable {
             batch.append((try sampler.sample(try decoder.evaluate(prompt, at: 0, slot: slot)[0]), prompt.count, slot))
         }
         func step() throws {
-            let rows = try decoder.evaluate(batch)
+            let rows = try decoder.evaluate(batch, best: sampler.logitsWanted)
             for index in batch.indices {
                 batch[index].token = try sampler.sample(rows[index])
                 batch[index].position += 1

@@ -154,12 +154,11 @@ public struct LanguageComparison: Sendable {
     /// Tokens a second of a prompt, and milliseconds of each token after it.
     private func speed(_ decoder: Decoder) throws -> (prefill: Double, milliseconds: Double) {
         try Task.checkCancellation()
-        // The speed of a dense model does not depend on the tokens; a fixed spread over the vocabulary keeps runs alike.
-        let prompt = (0..<promptTokens).map { Int32(truncatingIfNeeded: $0 * 7919 % decoder.model.vocabularyCount) }
+        let prompt = BenchmarkPrompt.tokens(promptTokens, of: decoder.model)
         let clock = ContinuousClock(), start = clock.now
-        try decoder.evaluate(prompt, at: 0)
+        try decoder.evaluate(prompt, at: 0, best: 1)
         let middle = clock.now
-        for index in 0..<generateTokens { try decoder.evaluate([prompt[index % promptTokens]], at: promptTokens + index) }
+        for index in 0..<generateTokens { try decoder.evaluate([prompt[index % promptTokens]], at: promptTokens + index, best: 1) }
         return (Double(promptTokens) / ((middle - start) / .seconds(1)), (clock.now - middle) / .milliseconds(1) / Double(generateTokens))
     }
 }

@@ -31,15 +31,14 @@ public struct StepCosts: Sendable {
             throw SwiftletError.invalidArgument(name: "widths", reason: "a count is not positive", remedy: "Give at least one width, and counts of at least 1.")
         }
         let decoder = try Decoder(model: model, context: contextTokens + widest)
-        func tokens(_ count: Int) -> [Int32] { (0..<count).map { Int32(truncatingIfNeeded: $0 * 7919 % model.vocabularyCount) } }
-        try decoder.evaluate(tokens(contextTokens), at: 0, logits: .none)
+        try decoder.evaluate(BenchmarkPrompt.tokens(contextTokens, of: model), at: 0, logits: .none)
         let clock = ContinuousClock()
         var times = Array(repeating: [Double](), count: widths.count)
         for repetition in 0...repetitions {
             for (index, width) in widths.enumerated() {
-                let batch = tokens(width)
+                let batch = BenchmarkPrompt.tokens(width, of: model)
                 let start = clock.now
-                try decoder.evaluate(batch, at: contextTokens, logits: .range(0..<width))
+                try decoder.evaluate(batch, at: contextTokens, logits: .range(0..<width), best: 1)
                 // The first round plans memory.
                 if repetition > 0 { times[index].append((clock.now - start) / .milliseconds(1)) }
             }

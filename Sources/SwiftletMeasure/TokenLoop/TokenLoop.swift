@@ -16,9 +16,9 @@ public struct TokenLoop {
         }
         decoder = try Decoder(model: model, context: promptTokens + tokens)
         sampler = try Sampler(sampling, vocabularyCount: model.vocabularyCount)
-        let prompt = (0..<promptTokens).map { Int32(truncatingIfNeeded: $0 * 7919 % model.vocabularyCount) }
+        let prompt = BenchmarkPrompt.tokens(promptTokens, of: model)
         for token in prompt { sampler.accept(token) }
-        token = try sampler.sample(try decoder.evaluate(prompt, at: 0)[0])
+        token = try sampler.sample(try decoder.evaluate(prompt, at: 0, best: sampler.logitsWanted)[0])
         position = promptTokens
     }
 
@@ -29,7 +29,7 @@ public struct TokenLoop {
                 throw SwiftletError.contextOverflow(needed: position + 1, available: decoder.context, excess: 1)
             }
             sampler.accept(token)
-            token = try sampler.sample(try decoder.evaluate(token: token, at: position)[0])
+            token = try sampler.sample(try decoder.evaluate(token: token, at: position, best: sampler.logitsWanted)[0])
             position += 1
         }
     }

@@ -16,6 +16,7 @@ extension CPULowering {
             let weights = operands[1...linear.weightCount]
             guard isFloat(0), weights.allSatisfy({ $0.weight.flatMap { PackedMatrix.panelFormat(of: $0.format) } != nil }) else { return false }
             if linear.hasBias, !(linear.weightCount + 1...2 * linear.weightCount).allSatisfy(isVector) { return false }
+            if linear.isRanked, !isIndexInput(operands.count - 1) { return false }
             switch linear.epilogue {
             case .none, .gated(.relu), .gated(.sigmoid), .gated(.silu), .gated(.gelu), .gated(.geluTanh): return true
             case .activation(let function): return VectorKernels.has(function)

@@ -268,9 +268,14 @@ struct CPULowering {
     }
 
     /// Whether a matrix product of this partition packs the weight.
-    private func isMultiplied(_ weight: ValueID) -> Bool {
-        readers[root(weight), default: []].contains { node in
-            if case .linear(let linear) = node.op { node.inputs[1...linear.weightCount].contains(weight) } else { false }
+    private func isMultiplied(_ weight: ValueID) -> Bool { !products(of: weight).isEmpty }
+
+    /// Whether the products with the weight are wanted for their largest elements alone.
+    private func isRanked(_ weight: ValueID) -> Bool { products(of: weight).allSatisfy(\.isRanked) }
+
+    private func products(of weight: ValueID) -> [Linear] {
+        readers[root(weight), default: []].compactMap { node in
+            if case .linear(let linear) = node.op, node.inputs[1...linear.weightCount].contains(weight) { linear } else { nil }
         }
     }
 
@@ -282,7 +287,8 @@ struct CPULowering {
         emitRowWise { binder in
             .embedding(
                 EmbeddingStep(
-                    table: matrix.sparse == CK_SPARSE_NONE ? .panels(matrix.panels, matrix.format) : .sparsePanels(matrix.panels, matrix.sparse),
+                    table: matrix.fine.map { .split(matrix.panels, $0) }
+                        ?? (matrix.sparse == CK_SPARSE_NONE ? .panels(matrix.panels, matrix.format) : .sparsePanels(matrix.panels, matrix.sparse)),
                     ids: binder.indices(ids),
                     width: matrix.columns, out: binder.floats(out),
                     tasks: RowTasks(count: try binder.product(count), elementsPerRow: matrix.columns)))
@@ -353,16 +359,17 @@ struct CPULowering {
 
     private mutating func pack(_ values: [ValueID]) throws -> [PackedMatrix] {
         let (weights, name) = (try values.map(constant), graph[values[0]].name)
-        let matrices = try (backend.panels?.panels(weights, name: name, isa: backend.isa) ?? shared(weights, name: name)).matrices
+        let ranked = values.allSatisfy(isRanked)
+        let matrices = try (backend.panels?.panels(weights, name: name, ranked: ranked, isa: backend.isa) ?? shared(weights, name: name, ranked: ranked)).matrices
         for (value, matrix) in zip(values, matrices) { packed[value] = matrix }
         return matrices
     }
 
     /// Panels another graph of this backend may have packed already. Only floats: blocks belong to language models, which compile one graph and give
     /// the pages of their file back as they pack.
-    private func shared(_ weights: [Weight], name: String) throws -> PackedPanels {
+    private func shared(_ weights: [Weight], name: String, ranked: Bool) throws -> PackedPanels {
         guard weights.count == 1, let weight = weights.first, weight.format == .dense(.f32) else {
-            return try PackedPanels(weights, name: name, isa: backend.isa, pool: pool)
+            return try PackedPanels(weights, name: name, ranked: ranked, isa: backend.isa, pool: pool)
         }
         let layout = try PackedLayout(weights, name: name)
         let key = weight.store.withBytes { PackedConstants.Key($0, .matrix(rows: layout.rows, columns: layout.columns)) }
@@ -423,7 +430,8 @@ struct CPULowering {
 
     /// Whether `node` reads nothing of `value` but its rounded form, which its own prologue can make.
     private func roundsForItself(_ node: Node, _ value: ValueID) -> Bool {
-        let panels = panels(of: node, reading: value)
+        // What makes the largest of ranked products whole reads the rounded form as well.
+        let panels = node.isRanked ? [] : panels(of: node, reading: value)
         return !panels.isEmpty && panels.allSatisfy(\.readsRoundedActivations) && node.inputs.dropFirst().allSatisfy { root($0) != value }
     }
 
@@ -468,16 +476,20 @@ struct CPULowering {
             matrix.sparse == CK_SPARSE_NONE ? nil : ck_sparse_find(matrix.sparse, activation, isa)?.pointee
         }
 
-        /// How tasks make dense panels of sparse ones: for more rows than the sparse kernels are good for.
+        /// How tasks make dense panels of sparse or split ones: for more rows than their kernels are good for.
         func expansion(rows: Int, isa: UInt32) -> PanelExpansion? {
+            if let fine = matrix.fine, rows > RankedStep.mostRows {
+                return PanelExpansion(source: .split(fine), panelBytes: ck_panel_bytes(CK_PANEL_Q8, Int64(matrix.columns)))
+            }
             guard let row = sparseRow(isa: isa), rows > Int(row.maximum_rows), let expand = row.expand else { return nil }
-            return PanelExpansion(expand: expand, panelBytes: ck_panel_bytes(matrix.format, Int64(matrix.columns)))
+            return PanelExpansion(source: .sparse(expand), panelBytes: ck_panel_bytes(matrix.format, Int64(matrix.columns)))
         }
 
         /// The kernel for panels as they lie, or as they are once expanded.
         func kernel(rows: Int, isa: UInt32) -> ck_linear_function? {
             if let row = sparseRow(isa: isa), rows <= Int(row.maximum_rows) { return row.multiply }
-            return PortableKernels.findLinear(matrix.format, activation, isa: isa, rows: Int64(rows))?.function
+            let format = matrix.fine != nil && rows > RankedStep.mostRows ? CK_PANEL_Q8 : matrix.format
+            return PortableKernels.findLinear(format, activation, isa: isa, rows: Int64(rows))?.function
         }
     }
 
@@ -558,6 +570,9 @@ struct CPULowering {
                         prologue: prologue?(binder, rows), epilogue: try epilogue(binder),
                         add: vector.add, columns: width, rows: rows))
             })
+        if linear.isRanked, let fine = weights[0].fine {
+            try rank(node, outputs[0], activations: inputs[0].slot, fine)
+        }
     }
 }
 

@@ -23,6 +23,7 @@ enum CPUStep {
     case levels(LevelStep)
     case cast(CastStep)
     case chain(ChainStep)
+    case ranked(RankedStep)
     /// What became part of a later step.
     case nothing
 
@@ -36,7 +37,7 @@ enum CPUStep {
         case .rotaryTable(let step): step.tasks
         case .rotary(let step): step.tasks
         case .cacheWrite(let step): step.tasks
-        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels, .cast, .chain, .nothing: nil
+        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels, .cast, .chain, .ranked, .nothing: nil
         }
     }
 
@@ -84,6 +85,7 @@ enum CPUStep {
         case .levels(let step): step.taskCount
         case .cast(let step): step.taskCount
         case .chain(let step): step.taskCount
+        case .ranked(let step): step.taskCount
         case .nothing: 0
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: rows?.taskCount ?? 0
         }
@@ -113,6 +115,7 @@ enum CPUStep {
         case .levels(let step): step.execute(task)
         case .cast(let step): step.execute(task)
         case .chain(let step): step.execute(task, scratch: scratch)
+        case .ranked(let step): step.execute(task)
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite, .nothing: break
         }
     }
@@ -128,7 +131,7 @@ enum CPUStep {
         case .rotaryTable(let step): step.execute(rows)
         case .rotary(let step): step.execute(rows)
         case .cacheWrite(let step): step.execute(rows)
-        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels, .cast, .chain, .nothing: break
+        case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels, .cast, .chain, .ranked, .nothing: break
         }
     }
 }

@@ -17,6 +17,8 @@ struct PackedMatrix: @unchecked Sendable {
     let format: ck_panel_format
     /// CK_SPARSE_NONE, or how the panels keep only what is not zero of panels in `format`.
     let sparse: ck_sparse_format
+    /// Panels of a split matrix hold the coarse part alone; this is the rest. Nil for whole ones.
+    let fine: FineRows?
     let panelCount: Int
     /// Output features (n) and input features (k).
     let rows: Int
@@ -48,7 +50,8 @@ struct PackedPanels {
                 offsets.map { PanelPlaces(base, panelBytes: bytes, offsets: $0.base + index, stride: count) }
                 ?? PanelPlaces(base + index * bytes, panelBytes: bytes, stride: count * bytes)
             return PackedMatrix(
-                panels: panels, owners: [owner] + (offsets.map { [$0] } ?? []), format: layout.format, sparse: layout.sparse, panelCount: layout.panelCount, rows: layout.rows,
+                panels: panels, owners: [owner] + (offsets.map { [$0] } ?? []), format: layout.format, sparse: layout.sparse, fine: layout.fineRows(in: base),
+                panelCount: layout.panelCount, rows: layout.rows,
                 columns: layout.columns)
         }
     }
@@ -64,9 +67,10 @@ struct PackedPanels {
     /// File bytes that are mapped and packed at once: the most that is resident twice.
     private static let sourceBytesAtOnce = 2 << 20
 
-    /// Packs one weight or two, sparse where kernels of `isa` gain by it. Throws when there is no memory, or no packed form.
-    init(_ weights: [Weight], name: String, isa: UInt32, pool: ThreadPool) throws {
-        let layout = try PackedLayout(weights, name: name).leavingOutZeros(of: weights, isa: isa, pool: pool)
+    /// Packs one weight or two, sparse where kernels of `isa` gain by it, or split where only the largest products are wanted (`ranked`). Throws when
+    /// there is no memory, or no packed form.
+    init(_ weights: [Weight], name: String, ranked: Bool = false, isa: UInt32, pool: ThreadPool) throws {
+        let layout = try PackedLayout(weights, name: name).leavingOutZeros(of: weights, isa: isa, pool: pool).split(ranked: ranked, isa: isa)
         let memory = try AlignedMemory(byteCount: layout.byteCount, purpose: "packed weight \(name)", hugePages: true)
         let (panelRows, rowBytes) = (Int(CK_PANEL_ROWS), layout.rowBytes)
         let panelsAtOnce = max(pool.threadCount, Self.sourceBytesAtOnce / max(1, rowBytes * panelRows * layout.matrixCount))
@@ -80,7 +84,9 @@ struct PackedPanels {
                     let panel = first + offset, valid = min(panelRows, layout.rows - panel * panelRows)
                     let (source, columns) = (sources[matrix] + panel * panelRows * rowBytes, Int64(layout.columns))
                     let place = layout.place(of: panel * sources.count + matrix)
-                    if layout.sparse == CK_SPARSE_NONE {
+                    if let fine = layout.fineRows(in: memory.base) {
+                        fine.split(source, rowBytes: rowBytes, panel: panel, valid: valid, into: memory.base + place.lowerBound)
+                    } else if layout.sparse == CK_SPARSE_NONE {
                         _ = ck_pack_panel(layout.type, source, rowBytes, Int64(valid), columns, memory.base + place.lowerBound)
                     } else {
                         _ = ck_sparse_pack(
@@ -111,7 +117,9 @@ private final class PanelOffsets {
 /// The sizes of the panels of one weight, or of two of the same kind.
 struct PackedLayout {
     let type: ck_weight_type
-    let format: ck_panel_format
+    private(set) var format: ck_panel_format
+    /// Whether the panels hold the coarse part of the weights, and fine rows and norms lie behind them (ckernels/split.h).
+    private(set) var isSplit = false
     /// CK_SPARSE_NONE for dense panels.
     private(set) var sparse = CK_SPARSE_NONE
     let rows, columns, rowBytes, panelCount, matrixCount: Int
@@ -122,7 +130,9 @@ struct PackedLayout {
 
     /// Sparse panels end where it takes all that kernels may read of the last one, whatever its masks say.
     var byteCount: Int {
-        guard sparse != CK_SPARSE_NONE, let last = offsets.dropLast().last, let end = offsets.last else { return matrixCount * panelCount * panelBytes }
+        guard sparse != CK_SPARSE_NONE, let last = offsets.dropLast().last, let end = offsets.last else {
+            return matrixCount * panelCount * panelBytes + (isSplit ? FineRows.byteCount(rows, columns: columns) : 0)
+        }
         return max(PanelPlaces.lineBytes * Int(end), PanelPlaces.lineBytes * Int(last) + ck_sparse_reach(sparse, Int64(columns)))
     }
 
@@ -144,6 +154,13 @@ struct PackedLayout {
         if let first = offsets.first, let end = offsets.last, offsets.count > 1 {
             layout.panelBytes = PanelPlaces.lineBytes * Int(end - first) / (offsets.count - 1)
         }
+        return layout
+    }
+
+    /// The same weight, which must be one of 8-bit blocks, in two parts.
+    func split() -> PackedLayout {
+        var layout = self
+        (layout.format, layout.isSplit, layout.panelBytes) = (CK_PANEL_Q5, true, ck_panel_bytes(CK_PANEL_Q5, Int64(columns)))
         return layout
     }
 

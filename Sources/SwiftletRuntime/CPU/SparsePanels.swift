@@ -88,7 +88,7 @@ extension PackedLayout {
 
     // MARK: On disk
 
-    /// The kind of panels as files of packed weights name it.
+    /// The kind of panels as files of packed weights name it. (A split matrix is known by its format: nothing else makes panels of 5 bits of Q8_0.)
     var kindOnDisk: UInt32 { sparse.rawValue << 16 | format.rawValue }
 
     /// The layout of panels kept in a file as `kind` in `bytes`; nil when these weights cannot lie there so.
@@ -111,9 +111,13 @@ extension PackedLayout {
 /// What products with one row of activations read of a weight.
 package enum PackedTraffic {
     /// Bytes of a matrix once packed for the kernels of `isa`, zeros left out where they leave them out; as it is where it is not packed.
-    package static func bytes(of weight: Weight, isa: UInt32) -> Int {
+    ///
+    /// - ranked: whether the largest products are wanted alone: of split weights the coarse part and the norms count, and not the few rows that are
+    ///   looked at more closely.
+    package static func bytes(of weight: Weight, ranked: Bool = false, isa: UInt32) -> Int {
         guard let dense = try? PackedLayout([weight], name: "weight") else { return weight.store.byteCount }
-        let layout = dense.leavingOutZeros(of: [weight], isa: isa, pool: nil)
+        let layout = dense.leavingOutZeros(of: [weight], isa: isa, pool: nil).split(ranked: ranked, isa: isa)
+        if layout.isSplit { return layout.panelCount * layout.panelBytes + layout.rows * MemoryLayout<Float>.stride }
         guard let first = layout.offsets.first, let end = layout.offsets.last else { return layout.byteCount }
         return PanelPlaces.lineBytes * Int(end - first)
     }

@@ -179,3 +179,46 @@ private func logitsAfterPenalties(_ options: SamplingOptions, history: [Int32], 
         }
     }
 }
+
+@Suite("How many logits sampling looks at") struct LogitsWantedTests {
+    private static func options(_ change: (inout SamplingOptions) -> Void) -> SamplingOptions {
+        var options = SamplingOptions()
+        options.seed = 7
+        change(&options)
+        return options
+    }
+
+    static let some: [SamplingOptions] = [
+        .greedy, options { _ in }, options { $0.topK = 3; $0.typicalP = 0.5 }, options { $0.topK = 5; $0.minP = 0.3; $0.topP = 1; $0.temperature = 2 },
+        options { $0.topK = 4; $0.repetitionPenalty = 1.5; $0.frequencyPenalty = 0.4; $0.presencePenalty = 1; $0.penaltyWindow = 6 },
+        options { $0.temperature = 0; $0.repetitionPenalty = 3; $0.penaltyWindow = 9 },
+    ]
+
+    /// With every other logit at some number below those wanted, the same tokens come out.
+    @Test(arguments: some) func othersDoNotMatter(options: SamplingOptions) throws {
+        let count = 2_000
+        var random = SeededGenerator(seed: 1), whole = try Sampler(options, vocabularyCount: count), ranked = whole
+        let wanted = whole.logitsWanted
+        try #require(wanted > 0 && wanted < 200)
+        for _ in 0..<200 {
+            let row = random.floats(count).map { 4 * $0 }
+            let least = row.sorted(by: >)[wanted - 1]
+            let rest = row.map { $0 >= least ? $0 : least - 0.001 - abs($0) / 3 }
+            let (a, b) = (try sample(&whole, row), try sample(&ranked, rest))
+            try #require(a == b)
+            whole.accept(a)
+            ranked.accept(b)
+        }
+    }
+
+    @Test func allWhereAnyMayCount() throws {
+        for options in [
+            Self.options { $0.topK = 0 }, Self.options { $0.logitBias = [3: 1] }, Self.options { $0.repetitionPenalty = 0.5 },
+            Self.options { $0.frequencyPenalty = -1 }, Self.options { $0.topK = 100 },
+        ] {
+            #expect(try Sampler(options, vocabularyCount: 100).logitsWanted == 0)
+        }
+        #expect(try Sampler(.greedy, vocabularyCount: 100).logitsWanted == 1)
+        #expect(try Sampler(SamplingOptions(), vocabularyCount: 100).logitsWanted == 40)
+    }
+}

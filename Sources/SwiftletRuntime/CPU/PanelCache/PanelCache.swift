@@ -69,18 +69,18 @@ package final class PanelCache: @unchecked Sendable {
 
     // MARK: Lowering
 
-    /// The panels of one weight, or of two in turn, from the cache, or packed now and remembered for `finish`.
-    func panels(_ weights: [Weight], name: String, isa: UInt32) throws -> PackedPanels {
-        guard let key = key(of: weights) else { return try PackedPanels(weights, name: name, isa: isa, pool: pool) }
+    /// The panels of one weight, or of two in turn, from the cache, or packed now and remembered for `finish`. `ranked` as of `PackedPanels`.
+    func panels(_ weights: [Weight], name: String, ranked: Bool, isa: UInt32) throws -> PackedPanels {
+        guard let key = key(of: weights) else { return try PackedPanels(weights, name: name, ranked: ranked, isa: isa, pool: pool) }
         let layout = try PackedLayout(weights, name: name)
-        let fingerprint = try fingerprint(of: layout.type) ^ SparseChoice.fingerprint(of: layout.type, isa: isa)
+        let fingerprint = try fingerprint(of: layout.type) ^ SparseChoice.fingerprint(of: layout.type, isa: isa) ^ PackedLayout.splitFingerprint(ranked: ranked, isa: isa)
         let panels: PackedPanels
-        if let section = mapped[key], section.fingerprint == fingerprint, let layout = layout.asKept(section.format, section.bytes),
-            let base = section.bytes.baseAddress, let mappedFile
+        if let section = mapped[key], section.fingerprint == fingerprint,
+            let layout = layout.split(ranked: ranked, isa: isa).asKept(section.format, section.bytes) ?? layout.asKept(section.format, section.bytes), let base = section.bytes.baseAddress, let mappedFile
         {
             panels = PackedPanels(layout, base: base, owner: mappedFile)
         } else {
-            panels = try PackedPanels(weights, name: name, isa: isa, pool: pool)
+            panels = try PackedPanels(weights, name: name, ranked: ranked, isa: isa, pool: pool)
             hasPacked = true
         }
         if seen.insert(key).inserted {

@@ -78,7 +78,7 @@ struct LinearTarget {
     /// Panels of one task, and the number of the first task of this target.
     let panelsPerTask: Int
     let firstTask: Int
-    /// Makes of a sparse panel the dense one that `kernel` reads; nil where it reads the panels as they lie.
+    /// Makes of a sparse or split panel the dense one that `kernel` reads; nil where it reads the panels as they lie.
     let expansion: PanelExpansion?
 
     var taskCount: Int { (panelCount + panelsPerTask - 1) / panelsPerTask }
@@ -86,11 +86,25 @@ struct LinearTarget {
     var expandedBytes: Int { expansion.map { panelsPerTask * $0.panelBytes } ?? 0 }
 }
 
-/// How a task turns the sparse panels it reads into dense ones.
+/// How a task turns the panels it reads into dense and whole ones.
 struct PanelExpansion {
-    let expand: ck_sparse_expand_function
+    enum Source {
+        case sparse(ck_sparse_expand_function)
+        case split(FineRows)
+    }
+
+    let source: Source
     /// Bytes of a dense panel.
     let panelBytes: Int
+
+    /// Writes the dense panel that stands for panel number `index`, which lies at `panel`.
+    @inline(__always)
+    func expand(_ panel: UnsafeRawPointer, index: Int, columns: Int, into dense: UnsafeMutableRawPointer) {
+        switch source {
+        case .sparse(let expand): expand(panel, Int64(columns), dense)
+        case .split(let fine): fine.join(panel, panel: index, into: dense)
+        }
+    }
 }
 
 extension LinearTarget {
@@ -99,7 +113,7 @@ extension LinearTarget {
     func panels(from first: Int, columns: Int, _ scratch: UnsafeMutableRawPointer) -> PanelPlaces {
         guard let expansion else { return panels.from(first) }
         for index in 0..<min(panelsPerTask, panelCount - first) {
-            expansion.expand(panels[first + index], Int64(columns), scratch + index * expansion.panelBytes)
+            expansion.expand(panels[first + index], index: first + index, columns: columns, into: scratch + index * expansion.panelBytes)
         }
         return PanelPlaces(UnsafeRawPointer(scratch), panelBytes: expansion.panelBytes, stride: expansion.panelBytes)
     }

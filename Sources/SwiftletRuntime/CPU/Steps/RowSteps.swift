@@ -36,6 +36,7 @@ struct EmbeddingStep {
         /// A row is one of the CK_PANEL_ROWS of a panel.
         case panels(PanelPlaces, ck_panel_format)
         case sparsePanels(PanelPlaces, ck_sparse_format)
+        case split(PanelPlaces, FineRows)
     }
 
     let table: Table
@@ -51,6 +52,7 @@ struct EmbeddingStep {
             switch table {
             case .rows(let rows, let bytes, let decoder): decoder.decode(rows + id * bytes, byteCount: bytes, into: target, width: width)
             case .panels(let panels, let format): ck_panel_read_row(format, panels[panel], Int64(place), Int64(width), target)
+            case .split(let panels, let fine): ck_split_read_row(panels[panel], Int64(place), fine[id], Int64(width), target)
             case .sparsePanels(let panels, let format): ck_sparse_read_row(format, panels[panel], Int64(place), Int64(width), target)
             }
         }
