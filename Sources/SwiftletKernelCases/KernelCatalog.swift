@@ -51,6 +51,9 @@ public struct KernelCatalog {
                 cases += SparseCases.make(row: row, layer: layer, options: options)
             }
         }
+        for row in (0..<ck_split_row_count()).compactMap({ ck_split_row_at($0)?.pointee }) where runs(row.name, row.isa) {
+            for layer in layers where LinearCases.denseBytes(layer) <= options.largestWeightBytes { cases += SplitCases.make(row: row, layer: layer) }
+        }
         let quantizers = (0..<ck_quantize_row_count()).compactMap { ck_quantize_row_at($0)?.pointee }
         for row in joined(quantizers, PortableKernels.quantizers, \.isa) where runs(row.name, row.isa) {
             cases += layers.flatMap { QuantizerCases.make(row: row, layer: $0) }

@@ -10,13 +10,13 @@
 ///   block in its high half (8 where there is no second one).
 ///   Norms: f32, a thousandth more than they are, so that sums rounded in any order stay below them.
 ///
-/// Nothing is lost: both parts together are the file's numbers, in a sixteenth more bytes.
+/// Nothing is lost: both parts together are the file's numbers, in 40 bytes a block instead of 34.
 #pragma once
 
 #include "ckernels/linear.h"
 
 enum {
-    CK_SPLIT_LAYOUT_VERSION = 3,  ///< of the packed bytes, for caches of them
+    CK_SPLIT_LAYOUT_VERSION = 1,  ///< of the packed bytes, for caches of them
     CK_SPLIT_MOST_K = 8192,       ///< the longest rows there are kernels for
 };
 

@@ -76,7 +76,8 @@ package final class PanelCache: @unchecked Sendable {
         let fingerprint = try fingerprint(of: layout.type) ^ SparseChoice.fingerprint(of: layout.type, isa: isa) ^ PackedLayout.splitFingerprint(ranked: ranked, isa: isa)
         let panels: PackedPanels
         if let section = mapped[key], section.fingerprint == fingerprint,
-            let layout = layout.split(ranked: ranked, isa: isa).asKept(section.format, section.bytes) ?? layout.asKept(section.format, section.bytes), let base = section.bytes.baseAddress, let mappedFile
+            let layout = layout.split(ranked: ranked, isa: isa).asKept(section.format, section.bytes) ?? layout.asKept(section.format, section.bytes),
+            let base = section.bytes.baseAddress, let mappedFile
         {
             panels = PackedPanels(layout, base: base, owner: mappedFile)
         } else {

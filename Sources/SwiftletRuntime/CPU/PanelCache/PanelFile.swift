@@ -6,7 +6,7 @@
 //   path          of the model, padded to 8: only shown to people
 //   entries  88 each, u64: part, type << 32 | sparse format << 16 | panel format | source offset, size | rows | columns | data offset, size, checksum | fingerprint |
 //                 source offset of the weight whose panels lie between, all ones when there is none
-//   data          one section a matrix or a pair, each at a multiple of 4,096: panels as `ck_pack_panel` writes them
+//   data          one section a matrix or a pair, each at a multiple of 4,096: panels as `ck_pack_panel` writes them, or both parts of a split matrix
 //
 // Nothing in the file is trusted: every number is held against the file's size before it is used, header and entries have checksums, and
 // every section is summed on opening, at the speed of memory by all threads (which also brings in the pages that the first token reads).
