@@ -6,6 +6,7 @@ static const ck_sparse_group *const groups[] = {
     &ck_sparse_avx512_vbmi2,
     &ck_sparse_blocks_avx512_vnni,
     &ck_sparse_avx2,
+    &ck_sparse_blocks_avx2,
 #endif
     &ck_sparse_scalar,
 };

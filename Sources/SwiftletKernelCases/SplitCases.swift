@@ -5,10 +5,12 @@ import SwiftletTensor
 enum SplitCases {
     /// Rows of the cases, when a head has more: these many come from memory.
     private static let mostRows = 65_536
+    /// Fewer are no vocabulary.
+    private static let leastRows = 1_024
 
     static func make(row: ck_split_row, layer: Layer) -> [KernelCase] {
         guard case .linear(let format, let outputs, let inputs) = layer.shape, let function = row.refine, format == .block(.q8_0), inputs % 32 == 0,
-            inputs <= Int(CK_SPLIT_MOST_K), outputs >= 8_192
+            inputs <= Int(CK_SPLIT_MOST_K), outputs >= leastRows
         else { return [] }
         let (kernel, rows) = (String(cString: row.name), min(outputs, mostRows))
         return [("q8", CK_ACT_Q8), ("q15", CK_ACT_Q15)].map { name, activation in

@@ -14,6 +14,7 @@ private func convolution(_ name: String, _ sizes: [Int]) -> [Layer] {
 private let layers = [
     Layer(model: "small", name: "a", count: 1, shape: .linear(format: .block(.q4_1), outputs: 50, inputs: 96)),
     Layer(model: "small", name: "b", count: 1, shape: .linear(format: .block(.q8_0), outputs: 16, inputs: 64)),
+    Layer(model: "small", name: "vocabulary", count: 1, shape: .linear(format: .block(.q8_0), outputs: 1_031, inputs: 32)),
     Layer(model: "small", name: "heads", count: 1, shape: .attention(heads: 6, keyValueHeads: 2, headDimension: 64)),
     Layer(model: "small", name: "width", count: 1, shape: .vector(elements: 77)),
 ] + convolution("image", [9, 14, 20, 33, 1, 3, 3, 1, 1, 1, 1, 1, 1]) + convolution("channels", [9, 14, 20, 20, 20, 5, 5, 2, 2, 2, 2, 2, 2])
@@ -32,9 +33,9 @@ private let smallOptions = KernelCatalog.Options(streamedBytes: 1 << 16)
             vector = names(ck_vector_set_count(), ck_vector_set_at) { $0.name },
             images = names(ck_conv_set_count(), ck_conv_set_at) { $0.name }.union(names(ck_conv_bf16_set_count(), ck_conv_bf16_set_at) { $0.name }),
             sparse = names(ck_sparse_row_count(), ck_sparse_row_at) { $0.name },
-            sparseImages = names(ck_sparse_conv_row_count(), ck_sparse_conv_row_at) { $0.name }
+            sparseImages = names(ck_sparse_conv_row_count(), ck_sparse_conv_row_at) { $0.name }, split = names(ck_split_row_count(), ck_split_row_at) { $0.name }
         let portable = PortableKernels.linear.map(\.name) + PortableKernels.quantizers.map(\.name) + [PortableKernels.vector.name, PortableKernels.attention.name]
-        let all = linear.union(quantize).union(attention).union(vector).union(images).union(sparse).union(sparseImages).union(portable.compactMap { $0.map { String(cString: $0) } })
+        let all = linear.union(quantize).union(attention).union(vector).union(images).union(sparse).union(sparseImages).union(split).union(portable.compactMap { $0.map { String(cString: $0) } })
         #expect(Set(catalog.cases.map(\.kernel)).union(catalog.missingRows) == all)
         #expect(Set(catalog.cases.map(\.name)).count == catalog.cases.count)
         #expect(catalog.oversized.isEmpty)

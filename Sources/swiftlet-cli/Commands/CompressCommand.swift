@@ -87,9 +87,10 @@ struct CompressCommand: AsyncParsableCommand {
         }
         guard let model, let output else { return }
         let recipe = try self.recipe.map { try Recipe(path: $0) } ?? Recipe(flags: step)
+        let budget = try self.budget.map { try Budget($0) }
         let image = image
         var job = CompressionJob(model: try ModelCache().resolveFolder(model), output: output, recipe: recipe) { try image.card(for: $0) }
-        if let budget { job.budget = try Budget(budget) }
+        if let budget { job.budget = budget }
         job.calibration = calibration
         job.evaluation = evaluation
         job.evaluationCount = evaluationCount == 0 ? nil : evaluationCount
