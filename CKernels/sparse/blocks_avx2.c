@@ -19,7 +19,7 @@
 
 #pragma clang attribute push(__attribute__((target("avx2,bmi,fma,f16c,popcnt"))), apply_to = function)
 
-#define CK_INLINE static inline __attribute__((always_inline))
+#include "gemm/lanes_avx2.h"
 
 enum { row_tile = 2, lane_rows = 16, most_k = 2048, least_lane_rows = 5, prefetch_bytes = 2048, prefetch_lines = 3 };
 
@@ -58,7 +58,7 @@ CK_INLINE void tile(const ck_linear_args *args, const uint8_t *panel, int64_t fi
             for (int n = 0; n < CK_PANEL_ROWS; n++) sums[m][n] = _mm256_setzero_si256();
         }
         const uint8_t *values = block + ck_blocks_value_offset;
-__m256i x[row_tile][2];
+        __m256i x[row_tile][2];
 #pragma clang loop unroll(full)
         for (int m = 0; m < count; m++) {
 #pragma clang loop unroll(full)
@@ -80,7 +80,7 @@ __m256i x[row_tile][2];
             const __m256 activation_scale = _mm256_set1_ps(record->scale);
 #pragma clang loop unroll(full)
             for (int h = 0; h < 2; h++) {
-                const __m256 scale = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(block + 16 * h)));
+                const __m256 scale = eight_halves(block + 16 * h);
                 total[m][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(lane_sums(sums[m] + 8 * h)), _mm256_mul_ps(scale, activation_scale), total[m][h]);
             }
         }
@@ -88,10 +88,9 @@ __m256i x[row_tile][2];
     }
 #pragma clang loop unroll(full)
     for (int m = 0; m < count; m++) {
-        float *output = args->output + (first_row + m) * args->output_stride + column, results[CK_PANEL_ROWS];
+        float *output = args->output + (first_row + m) * args->output_stride + column;
 #pragma clang loop unroll(full)
-        for (int h = 0; h < 2; h++) _mm256_storeu_ps(results + 8 * h, _mm256_mul_ps(total[m][h], _mm256_loadu_ps((const float *)(const void *)panel + 8 * h)));
-        memcpy(output, results, sizeof *results * (size_t)(valid < CK_PANEL_ROWS ? valid : CK_PANEL_ROWS));
+        for (int h = 0; h < 2; h++) store_eight(output + 8 * h, _mm256_mul_ps(total[m][h], _mm256_loadu_ps((const float *)(const void *)panel + 8 * h)), valid - 8 * h);
     }
 }
 
@@ -149,7 +148,7 @@ CK_INLINE void lane_tile(const ck_linear_args *args, const uint8_t *panel, int64
         const uint8_t *values[2] = {block + ck_blocks_value_offset, block + ck_blocks_value_offset + ck_blocks_run * (size_t)__builtin_popcount(masks[0])};
         float scales[CK_PANEL_ROWS];
 #pragma clang loop unroll(full)
-        for (int h = 0; h < 2; h++) _mm256_storeu_ps(scales + 8 * h, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(block + 16 * h))));
+        for (int h = 0; h < 2; h++) _mm256_storeu_ps(scales + 8 * h, eight_halves(block + 16 * h));
         const __m256 activation_scales[2] = {_mm256_loadu_ps(x->scales[b]), _mm256_loadu_ps(x->scales[b] + 8)};
         for (uint32_t any = masks[0] | masks[1]; any; any &= any - 1) {
             const int n = __builtin_ctz(any);
@@ -198,30 +197,6 @@ CK_INLINE void multiply(const ck_linear_args *args, ck_activation_format terms) 
 static void multiply_q8(const ck_linear_args *args) { multiply(args, CK_ACT_Q8); }
 static void multiply_q15(const ck_linear_args *args) { multiply(args, CK_ACT_Q15); }
 
-static void expand(const void *panel, int64_t k, void *dense) {
-    const uint8_t *block = (const uint8_t *)panel + ck_panel_header_bytes;
-    uint8_t *out = dense;
-    memcpy(out, panel, ck_panel_header_bytes);
-    out += ck_panel_header_bytes;
-    for (int64_t b = 0; b < k / CK_BLOCK; b++) {
-        memcpy(out, block, ck_blocks_mask_offset);
-        uint8_t *lines = out + ck_blocks_mask_offset;
-        memset(lines, 128, 512);
-        const uint8_t *values = block + ck_blocks_value_offset;
-        for (int half = 0; half < 2; half++, lines += 256) {
-            for (uint32_t mask = ck_blocks_mask(block, half); mask; mask &= mask - 1, values += ck_blocks_run) {
-                const __m128i run = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)values), _mm_set1_epi8((char)128));
-                uint32_t words[4];
-                memcpy(words, &run, sizeof words);
-                for (int g = 0; g < 4; g++) memcpy(lines + 64 * g + 4 * __builtin_ctz(mask), words + g, sizeof *words);
-            }
-        }
-        block = values;
-        out += ck_panel_block_bytes(CK_PANEL_Q8);
-    }
-    memset(out, 0, ck_panel_bytes(CK_PANEL_Q8, k) - (size_t)(out - (uint8_t *)dense));
-}
-
 #pragma clang attribute pop
 
 // Crossover measured on Zen 4, runs zero at random, 1 thread, against the dense AVX2 rows. 64 rows of activations: 1536 × 576 in cache 1.9 to 2.3 times their speed
@@ -229,8 +204,8 @@ static void expand(const void *panel, int64_t k, void *dense) {
 // with 60 %, 1.2 to 1.3 with 80 %.
 
 static const ck_sparse_row rows[] = {
-    {"sparse_blocks_q8_avx2", CK_ISA_AVX2, CK_SPARSE_BLOCKS, CK_ACT_Q8, row_tile, INT32_MAX, multiply_q8, expand, 0.6f},
-    {"sparse_blocks_q15_avx2", CK_ISA_AVX2, CK_SPARSE_BLOCKS, CK_ACT_Q15, row_tile, INT32_MAX, multiply_q15, expand, 0.6f},
+    {"sparse_blocks_q8_avx2", CK_ISA_AVX2, CK_SPARSE_BLOCKS, CK_ACT_Q8, row_tile, INT32_MAX, multiply_q8, ck_sparse_expand_blocks, 0.6f},
+    {"sparse_blocks_q15_avx2", CK_ISA_AVX2, CK_SPARSE_BLOCKS, CK_ACT_Q15, row_tile, INT32_MAX, multiply_q15, ck_sparse_expand_blocks, 0.6f},
 };
 const ck_sparse_group ck_sparse_blocks_avx2 = {rows, sizeof rows / sizeof rows[0]};
 

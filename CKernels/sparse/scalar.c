@@ -88,7 +88,7 @@ static void blocks_q8(const ck_linear_args *args) { multiply(args, CK_SPARSE_BLO
 static void blocks_q15(const ck_linear_args *args) { multiply(args, CK_SPARSE_BLOCKS, CK_ACT_Q15); }
 static void bitmap_expand(const void *panel, int64_t k, void *dense) { expand(CK_SPARSE_BITMAP, panel, k, dense); }
 static void bitmap_q4_expand(const void *panel, int64_t k, void *dense) { expand(CK_SPARSE_BITMAP_Q4, panel, k, dense); }
-static void blocks_expand(const void *panel, int64_t k, void *dense) { expand(CK_SPARSE_BLOCKS, panel, k, dense); }
+void ck_sparse_expand_blocks(const void *panel, int64_t k, void *dense) { expand(CK_SPARSE_BLOCKS, panel, k, dense); }
 
 // One row at a time: more would expand every panel again. No crossover: arithmetic, not reading, is what takes the time here.
 static const ck_sparse_row rows[] = {
@@ -96,7 +96,7 @@ static const ck_sparse_row rows[] = {
     {"sparse_bitmap_q15_scalar", 0, CK_SPARSE_BITMAP, CK_ACT_Q15, 1, 1, bitmap_q15, bitmap_expand, 2},
     {"sparse_bitmap_q4_q8_scalar", 0, CK_SPARSE_BITMAP_Q4, CK_ACT_Q8, 1, 1, bitmap_q4_q8, bitmap_q4_expand, 2},
     {"sparse_bitmap_q4_q15_scalar", 0, CK_SPARSE_BITMAP_Q4, CK_ACT_Q15, 1, 1, bitmap_q4_q15, bitmap_q4_expand, 2},
-    {"sparse_blocks_q8_scalar", 0, CK_SPARSE_BLOCKS, CK_ACT_Q8, 1, 1, blocks_q8, blocks_expand, 2},
-    {"sparse_blocks_q15_scalar", 0, CK_SPARSE_BLOCKS, CK_ACT_Q15, 1, 1, blocks_q15, blocks_expand, 2},
+    {"sparse_blocks_q8_scalar", 0, CK_SPARSE_BLOCKS, CK_ACT_Q8, 1, 1, blocks_q8, ck_sparse_expand_blocks, 2},
+    {"sparse_blocks_q15_scalar", 0, CK_SPARSE_BLOCKS, CK_ACT_Q15, 1, 1, blocks_q15, ck_sparse_expand_blocks, 2},
 };
 const ck_sparse_group ck_sparse_scalar = {rows, sizeof rows / sizeof rows[0]};

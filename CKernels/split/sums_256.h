@@ -23,7 +23,7 @@ static inline __attribute__((always_inline)) float add_lanes(__m256 x) {
     return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
 }
 
-/// 32 stored numbers times 32 activations that begin at `place`, in 8 sums.
+/// 32 stored numbers times 32 activations that begin at `high` (and `low`), in 8 sums.
 static inline __attribute__((always_inline)) __m256 block_sums(__m256i numbers, const int8_t *high, const int8_t *low, ck_activation_format terms) {
     const __m256i top = dot(_mm256_setzero_si256(), numbers, _mm256_loadu_si256((const __m256i *)(const void *)high));
     if (terms == CK_ACT_Q8) return _mm256_cvtepi32_ps(top);

@@ -36,6 +36,13 @@ extension Weight {
         return count
     }
 
+    /// A dense f32 weight of the same shape, each element what `body` makes of its index and its value.
+    package func mapped(name: String, _ body: (_ index: Int, _ element: Float) -> Float) throws -> Weight {
+        var elements = try floats()
+        for index in elements.indices { elements[index] = body(index, elements[index]) }
+        return try Weight(name: name, shape: shape, floats: elements)
+    }
+
     /// A dense f32 weight.
     package init(name: String, shape: Shape, floats: [Float]) throws {
         try self.init(name: name, shape: shape, format: .dense(.f32), store: WeightStore(floats))

@@ -75,7 +75,13 @@ struct RowReference: Sendable, CustomTestStringConvertible {
     static let levels = (0..<ck_levels_set_count()).compactMap { index in
         ck_levels_set_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) }
     }
-    static let tables = [linear, quantizers, vectorSets, attention, convolution, convolutionBF16, quantizedConvolution, sparseConvolution, levels]
+    static let sparse = (0..<ck_sparse_row_count()).compactMap { index in
+        ck_sparse_row_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) }
+    }
+    static let split = (0..<ck_split_row_count()).compactMap { index in
+        ck_split_row_at(index).map { RowReference(.c, index, $0.pointee.name, $0.pointee.isa) }
+    }
+    static let tables = [linear, quantizers, vectorSets, attention, convolution, convolutionBF16, quantizedConvolution, sparseConvolution, levels, sparse, split]
     static let twins = [linearTwins, attentionTwins, convolutionTwins]
 
     /// The row, of the table its list is made from.
@@ -95,6 +101,8 @@ struct RowReference: Sendable, CustomTestStringConvertible {
     }
     func quantizedConvolutionSet() throws -> ck_conv_u8_set { try #require(ck_conv_u8_set_at(index)).pointee }
     func sparseConvolutionRow() throws -> ck_sparse_conv_row { try #require(ck_sparse_conv_row_at(index)).pointee }
+    func sparseRow() throws -> ck_sparse_row { try #require(ck_sparse_row_at(index)).pointee }
+    func splitRow() throws -> ck_split_row { try #require(ck_split_row_at(index)).pointee }
     func levelsSet() throws -> ck_levels_set { try #require(ck_levels_set_at(index)).pointee }
     func attentionRow() throws -> ck_attention_row {
         switch table {

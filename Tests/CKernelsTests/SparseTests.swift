@@ -11,21 +11,6 @@ import Testing
     import Darwin
 #endif
 
-/// A row of the sparse table by its name.
-struct SparseReference: Sendable, CustomTestStringConvertible {
-    let index: Int
-    let name: String
-    let isa: UInt32
-    var runsHere: Bool { isa & ~machineISA == 0 }
-    var testDescription: String { name }
-
-    static let all = (0..<ck_sparse_row_count()).compactMap { index in
-        ck_sparse_row_at(index).map { SparseReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa) }
-    }
-
-    func row() throws -> ck_sparse_row { try #require(ck_sparse_row_at(index)).pointee }
-}
-
 /// Q8_0 rows, or Q4_0 rows for bitmaps of 4 bits, part of which are zero, one by one or, for blocks, in runs of 16, some panels more than others; packed both ways.
 private struct SparseWeights {
     let format: ck_sparse_format
@@ -147,11 +132,8 @@ private final class GuardedPages {
 }
 
 @Suite struct SparseTests {
-    @Test(.disabled("this machine lacks the instruction set"), arguments: SparseReference.all.filter { !$0.runsHere })
-    func rowNotRunHere(row: SparseReference) {}
-
-    @Test(arguments: SparseReference.all.filter(\.runsHere)) func rowGivesTheDenseBits(reference: SparseReference) throws {
-        let row = try reference.row()
+    @Test(arguments: RowReference.sparse.runnable) func rowGivesTheDenseBits(reference: RowReference) throws {
+        let row = try reference.sparseRow()
         let scalar = try #require(ck_linear_find(ck_sparse_dense(row.format), row.activation, 0, 1)).pointee.function
         for (k, n) in [(32, 1), (32, 15), (64, 16), (96, 17), (576, 50), (1536, 16), (64, 300)] {
             for (zeros, seed) in [(0, 1), (0.5, 2), (0.97, 3), (1, 4)] {
@@ -169,8 +151,8 @@ private final class GuardedPages {
         }
     }
 
-    @Test(arguments: SparseReference.all.filter(\.runsHere)) func expandsToTheDensePanel(reference: SparseReference) throws {
-        let format = try reference.row().format, expand = try #require(try reference.row().expand)
+    @Test(arguments: RowReference.sparse.runnable) func expandsToTheDensePanel(reference: RowReference) throws {
+        let format = try reference.sparseRow().format, expand = try #require(try reference.sparseRow().expand)
         for (k, n) in [(32, 16), (576, 50), (96, 3)] {
             for zeros in [0, 0.6, 1] {
                 let weights = try SparseWeights(format, rows: n, k: k, zeros: zeros, seed: 7)
@@ -207,8 +189,8 @@ private final class GuardedPages {
     }
 
     /// Panels of nothing but ones claim the most there can be, wherever they lie.
-    @Test(arguments: SparseReference.all.filter(\.runsHere)) func noMaskLeadsBeyondTheReach(reference: SparseReference) throws {
-        let row = try reference.row()
+    @Test(arguments: RowReference.sparse.runnable) func noMaskLeadsBeyondTheReach(reference: RowReference) throws {
+        let row = try reference.sparseRow()
         for k in [32, 96, 576] {
             let reach = ck_sparse_reach(row.format, Int64(k)), pages = try GuardedPages(byteCount: reach)
             let panel = pages.end - reach
@@ -261,8 +243,6 @@ private final class GuardedPages {
     }
 
     @Test func lookUpHonoursTheMask() throws {
-        #expect(SparseReference.all.last?.isa == 0)
-        #expect(Set(SparseReference.all.map(\.name)).count == SparseReference.all.count)
         for format in [CK_SPARSE_BITMAP, CK_SPARSE_BLOCKS, CK_SPARSE_BITMAP_Q4] {
             for activation in [CK_ACT_Q8, CK_ACT_Q15] {
                 for mask in [0, UInt32(CK_ISA_AVX2), machineISA] {

@@ -11,19 +11,6 @@ import Testing
     import Darwin
 #endif
 
-/// A row of the table by its name.
-struct SplitReference: Sendable, CustomTestStringConvertible {
-    let index: Int
-    let name: String
-    let isa: UInt32
-    var runsHere: Bool { isa & ~machineISA == 0 }
-    var testDescription: String { name }
-
-    static let all = (0..<ck_split_row_count()).compactMap { index in
-        ck_split_row_at(index).map { SplitReference(index: index, name: String(cString: $0.pointee.name), isa: $0.pointee.isa) }
-    }
-}
-
 /// Rows of Q8_0 split in panels.
 private struct SplitWeights {
     let file: FileWeights
@@ -61,10 +48,10 @@ private struct SplitWeights {
         return (number - 8 * coarse, Float(Float16(bitPattern: half)))
     }
 
-    func refine(_ row: Int, _ activations: UnsafeMutableRawPointer, _ format: ck_activation_format, first: Int, count: Int, sums: [Float], reach: Float, threshold: Float)
+    func refine(_ row: RowReference, _ activations: UnsafeMutableRawPointer, _ format: ck_activation_format, first: Int, count: Int, sums: [Float], reach: Float, threshold: Float)
         throws -> [Float]
     {
-        let function = try #require(ck_split_row_at(row)).pointee.refine
+        let function = try row.splitRow().refine
         var result = sums + [Float](repeating: 7, count: 3)
         result.withUnsafeMutableBufferPointer { sums in
             norms.withUnsafeBufferPointer { norms in
@@ -110,11 +97,8 @@ private struct SplitWeights {
         }
     }
 
-    @Test(.disabled("this machine lacks the instruction set"), arguments: SplitReference.all.filter { !$0.runsHere })
-    func rowNotRun(kernel: SplitReference) {}
-
-    @Test("Fine sums are those of numbers, and rows below the threshold stay", arguments: SplitReference.all.filter(\.runsHere), [CK_ACT_Q8, CK_ACT_Q15])
-    func sums(kernel: SplitReference, format: ck_activation_format) throws {
+    @Test("Fine sums are those of numbers, and rows below the threshold stay", arguments: RowReference.split.runnable, [CK_ACT_Q8, CK_ACT_Q15])
+    func sums(kernel: RowReference, format: ck_activation_format) throws {
         for k in Self.lengths {
             let rows = 70, weights = try SplitWeights(rows: rows, k: k, seed: UInt64(k))
             var random = SeededGenerator(seed: UInt64(k) + 1)
@@ -125,7 +109,7 @@ private struct SplitWeights {
             let coarse = random.floats(rows)
             // Rounded to 8 bits the activations are off by 1/254 of their block's largest; the sums of numbers know nothing of that.
             let rounding: Float = format == CK_ACT_Q8 ? 0.03 : 3e-4
-            let all = try weights.refine(kernel.index, activations.base, format, first: 0, count: rows, sums: coarse, reach: norm, threshold: -.infinity)
+            let all = try weights.refine(kernel, activations.base, format, first: 0, count: rows, sums: coarse, reach: norm, threshold: -.infinity)
             for row in 0..<rows {
                 let expected = (0..<k).reduce(0.0) { sum, column in
                     let (f, scale) = weights.fineNumber(row, column)
@@ -135,14 +119,14 @@ private struct SplitWeights {
                 #expect(abs(all[row] - coarse[row]) <= weights.norms[row] * norm + 1e-6)
             }
             let scalar = try weights.refine(
-                SplitReference.all.count - 1, activations.base, format, first: 0, count: rows, sums: coarse, reach: norm, threshold: -.infinity)
+                #require(RowReference.split.last), activations.base, format, first: 0, count: rows, sums: coarse, reach: norm, threshold: -.infinity)
             for row in 0..<rows { #expect(abs(all[row] - scalar[row]) <= 1e-5 * weights.norms[row] * norm + 1e-6) }
             // Parts of every length give the same bits, and a threshold leaves out those that cannot reach it.
             for (first, count) in [(0, 0), (0, 1), (3, 31), (5, 32), (1, 33), (0, rows)] {
                 let most = (first..<first + count).map { coarse[$0] + weights.norms[$0] * norm }.sorted()
                 let threshold = count == 0 ? 0 : most[count / 2]
                 let some = try weights.refine(
-                    kernel.index, activations.base, format, first: first, count: count, sums: Array(coarse[first..<first + count]), reach: norm, threshold: threshold)
+                    kernel, activations.base, format, first: first, count: count, sums: Array(coarse[first..<first + count]), reach: norm, threshold: threshold)
                 for row in 0..<count {
                     let most = coarse[first + row] + weights.norms[first + row] * norm, edge = 1e-5 * abs(threshold)
                     if most > threshold + edge { #expect(some[row] == all[first + row]) }

@@ -55,9 +55,7 @@ struct ScaleSite {
     func migrate(_ scales: [Float], in graph: inout Graph) throws {
         for reader in readers {
             guard let weight = graph[reader.weightID].weight else { continue }
-            var elements = try weight.floats()
-            for index in elements.indices { elements[index] *= scales[index % scales.count] }
-            graph.replaceWeight(reader.weightID, with: try Weight(name: reader.name, shape: weight.shape, floats: elements))
+            graph.replaceWeight(reader.weightID, with: try weight.mapped(name: reader.name) { $1 * scales[$0 % scales.count] })
         }
         switch source {
         case .vector(let id): try Self.divide(id, by: scales, in: &graph)
@@ -70,9 +68,7 @@ struct ScaleSite {
     /// Divides row i of a weight, or element i of a vector, by `scales[i]`.
     private static func divide(_ id: ValueID, by scales: [Float], in graph: inout Graph) throws {
         guard let weight = graph[id].weight else { return }
-        var elements = try weight.floats()
-        let width = elements.count / scales.count
-        for index in elements.indices { elements[index] /= scales[index / max(1, width)] }
-        graph.replaceWeight(id, with: try Weight(name: graph[id].name, shape: weight.shape, floats: elements))
+        let width = max(1, weight.shape.elementCount / scales.count)
+        graph.replaceWeight(id, with: try weight.mapped(name: graph[id].name) { $1 / scales[$0 / width] })
     }
 }

@@ -56,7 +56,7 @@ package struct Sampler {
     /// its window out of the best, so that as many more are looked at; one that is a reward may lift any.
     package var logitsWanted: Int {
         guard bias.isEmpty, !options.penalises || options.onlyLowers else { return 0 }
-        let window = options.penalises ? options.penaltyWindow : 0
+        let window = options.penalises ? min(options.penaltyWindow, vocabularyCount) : 0
         if options.temperature == 0 { return 1 + window }
         return options.topK > 0 && options.topK < vocabularyCount ? options.topK + window : 0
     }

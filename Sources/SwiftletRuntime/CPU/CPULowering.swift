@@ -476,9 +476,12 @@ struct CPULowering {
             matrix.sparse == CK_SPARSE_NONE ? nil : ck_sparse_find(matrix.sparse, activation, isa)?.pointee
         }
 
+        /// The fine part of a split matrix that meets so many rows whole.
+        private func fineRowsToJoin(rows: Int) -> FineRows? { rows > RankedStep.mostRows ? matrix.fine : nil }
+
         /// How tasks make dense panels of sparse or split ones: for more rows than their kernels are good for.
         func expansion(rows: Int, isa: UInt32) -> PanelExpansion? {
-            if let fine = matrix.fine, rows > RankedStep.mostRows {
+            if let fine = fineRowsToJoin(rows: rows) {
                 return PanelExpansion(source: .split(fine), panelBytes: ck_panel_bytes(CK_PANEL_Q8, Int64(matrix.columns)))
             }
             guard let row = sparseRow(isa: isa), rows > Int(row.maximum_rows), let expand = row.expand else { return nil }
@@ -488,7 +491,7 @@ struct CPULowering {
         /// The kernel for panels as they lie, or as they are once expanded.
         func kernel(rows: Int, isa: UInt32) -> ck_linear_function? {
             if let row = sparseRow(isa: isa), rows <= Int(row.maximum_rows) { return row.multiply }
-            let format = matrix.fine != nil && rows > RankedStep.mostRows ? CK_PANEL_Q8 : matrix.format
+            let format = fineRowsToJoin(rows: rows) == nil ? matrix.format : CK_PANEL_Q8
             return PortableKernels.findLinear(format, activation, isa: isa, rows: Int64(rows))?.function
         }
     }

@@ -220,5 +220,9 @@ private func logitsAfterPenalties(_ options: SamplingOptions, history: [Int32], 
         }
         #expect(try Sampler(.greedy, vocabularyCount: 100).logitsWanted == 1)
         #expect(try Sampler(SamplingOptions(), vocabularyCount: 100).logitsWanted == 40)
+        // A window longer than the vocabulary cannot lower more logits than there are.
+        var endless = SamplingOptions()
+        (endless.penaltyWindow, endless.repetitionPenalty) = (.max, 1.5)
+        #expect(try Sampler(endless, vocabularyCount: 100).logitsWanted == 140)
     }
 }

@@ -34,13 +34,14 @@ package struct ChannelMeans {
         _ graph: Graph, scope: Scope = .all, scales: Bool = false, progress: (String, Int, Int) throws -> Void = { _, _, _ in }
     ) throws -> (graph: Graph, reports: [TensorReport]) {
         let layers = graph.correctableLayers(scope, parent: parent)
+        let producers = parent.producers()
         var result = graph
         var reports: [TensorReport] = []
         for (number, layer) in layers.enumerated() {
             let name = graph.nodes[layer.node].name
             guard let wanted = wanted[layer.output], var seen = try Self.means(result, [layer.output], data, context)[layer.output], wanted.count == seen.count
             else { continue }
-            if scales, let stretched = result.stretchable(layer.node, parent: parent) {
+            if scales, let stretched = result.stretchable(layer.node, parent: producers[layer.output].map { parent.nodes[$0] }, in: parent) {
                 let gains: [Float]
                 switch stretched {
                 case .scale(let scale):
@@ -204,12 +205,11 @@ extension Graph {
         case rows
     }
 
-    /// Nil where the weight is not of a kind that does, or the one `parent` computes the same value with.
-    fileprivate func stretchable(_ index: Int, parent: Graph) -> Stretchable? {
+    /// Nil where the weight is not of a kind that does, or the one `parent`, a node of `graph`, computes the same value with.
+    fileprivate func stretchable(_ index: Int, parent: Node?, in graph: Graph) -> Stretchable? {
         if let scale = weightScale(ofNode: index) { return .scale(scale) }
-        let node = nodes[index]
-        guard let weight = self[node.inputs[1]].weight, weight.format == .dense(.f32) else { return nil }
-        let before = parent.producers()[node.outputs[0]].flatMap { parent.nodes[$0].inputs.count > 1 ? parent[parent.nodes[$0].inputs[1]].weight : nil }
+        guard let weight = self[nodes[index].inputs[1]].weight, weight.format == .dense(.f32) else { return nil }
+        let before = parent.flatMap { $0.inputs.count > 1 ? graph[$0.inputs[1]].weight : nil }
         return before?.store.bytes.baseAddress == weight.store.bytes.baseAddress ? nil : .rows
     }
 
@@ -217,10 +217,8 @@ extension Graph {
     fileprivate mutating func stretchRows(ofNode index: Int, by gains: [Float]) throws {
         let id = nodes[index].inputs[1]
         guard let old = self[id].weight else { return }
-        var elements = try old.floats()
-        let width = max(1, elements.count / max(1, gains.count))
-        for place in elements.indices { elements[place] *= gains[place / width] }
-        let weight = try Weight(name: self[id].name, shape: old.shape, floats: elements)
+        let width = max(1, old.shape.elementCount / max(1, gains.count))
+        let weight = try old.mapped(name: self[id].name) { $1 * gains[$0 / width] }
         nodes[index].inputs[1] = add(Value(name: self[id].name, type: weight.type, origin: .weight(weight)))
     }
 

@@ -126,28 +126,17 @@ enum InputPeaks {
 extension Graph {
     /// A weight with its columns multiplied, as a new value in f32.
     fileprivate mutating func scaled(_ id: ValueID, columns factors: [Float]) throws -> ValueID {
-        try scaled(id) { _, elements in for column in elements.indices { elements[column] *= factors[column] } }
+        try scaled(id) { $1 * factors[$0 % factors.count] }
     }
 
     /// A matrix with its rows, or a vector with its elements, multiplied.
     fileprivate mutating func scaled(_ id: ValueID, rows factors: [Int: Float]) throws -> ValueID {
-        let isVector = self[id].weight?.shape.rank == 1
-        return try scaled(id) { row, elements in
-            for column in elements.indices { elements[column] *= factors[isVector ? column : row] ?? 1 }
-        }
+        let width = self[id].weight.map { $0.shape.rank == 1 ? 1 : max(1, $0.columnCount) } ?? 1
+        return try scaled(id) { $1 * (factors[$0 / width] ?? 1) }
     }
 
-    /// `body` gets the number of a row and its elements; a vector is one row.
-    private mutating func scaled(_ id: ValueID, _ body: (Int, inout [Float]) -> Void) throws -> ValueID {
-        guard let old = self[id].weight else { return id }
-        var floats: [Float] = []
-        floats.reserveCapacity(old.shape.elementCount)
-        try old.forEachRow { index, row in
-            var elements = Array(row)
-            body(index, &elements)
-            floats += elements
-        }
-        let weight = try Weight(name: self[id].name, shape: old.shape, floats: floats)
+    private mutating func scaled(_ id: ValueID, _ body: (_ index: Int, _ element: Float) -> Float) throws -> ValueID {
+        guard let weight = try self[id].weight?.mapped(name: self[id].name, body) else { return id }
         return add(Value(name: self[id].name, type: weight.type, origin: .weight(weight)))
     }
 }
