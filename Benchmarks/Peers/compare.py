@@ -146,7 +146,7 @@ def compare(path, options):
             result[rate]["ratio"] = {
                 who: statistics.median(a / b for a, b in zip(values["swiftlet"], numbers)) for who, numbers in values.items() if who != "swiftlet"
             }
-    for key in ("load_ms", "peak_resident_bytes", "decode_percent_of_read", "weight_bytes_per_token"):
+    for key in ("load_ms", "peak_resident_bytes", "decode_percent_of_read", "decode_percent_of_read_with_kv", "weight_bytes_per_token"):
         result[key] = {who: statistics.median(run[key] for run in turns) for who, turns in measured.items() if key in turns[0]}
     return result
 
@@ -175,7 +175,8 @@ def markdown(report):
         line("", "peak resident, MB (peers with Python)", memory, {}, "", "{:.0f}")
         line("", "load, ms", result["load_ms"], {}, "", "{:.0f}")
         if "swiftlet" in result["decode_percent_of_read"]:
-            line("", "decode, % of a plain read of the weights", result["decode_percent_of_read"], {}, "", "{:.0f}")
+            line("", "decode, weights in % of a plain read", result["decode_percent_of_read"], {}, "", "{:.0f}")
+            line("", "decode, weights, keys and values in % of a plain read", result["decode_percent_of_read_with_kv"], {}, "", "{:.0f}")
         notes += [f"{result['model']}: {who} {reason}" for who, reason in result["failures"].items()]
     head = f"{report['processor']}, {report['threads']} {'thread' if report['threads'] == 1 else 'threads'}, {report['date']}, commit {report['commit']}, {versions(report)}"
     return "\n".join([head, "", *lines] + ([""] + notes if notes else []))

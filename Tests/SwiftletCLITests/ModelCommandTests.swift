@@ -175,7 +175,7 @@ struct ModelCommandTests {
         ]).object()
         for key in [
             "prefill_tokens_per_second", "decode_tokens_per_second", "load_ms", "peak_resident_bytes", "weight_bytes_per_token", "kv_bytes_per_token",
-            "read_gb_per_second", "decode_percent_of_read",
+            "read_gb_per_second", "decode_percent_of_read", "decode_percent_of_read_with_kv",
         ] {
             #expect((bench[key] as? Double ?? 0) > 0, "\(key)")
         }

@@ -175,6 +175,8 @@ private let story = String(
         // The share of a repetition is its own rate against its own read.
         let bytes = Double(result.weightBytesPerToken) * 1e-7, decode = result.decodeTokensPerSecond
         #expect(share.minimum >= decode.minimum * bytes / read.maximum * 0.999 && share.maximum <= decode.maximum * bytes / read.minimum * 1.001)
+        let whole = Double(result.weightBytesPerToken + result.cacheBytesPerToken) / Double(result.weightBytesPerToken)
+        #expect(abs(result.decodePercentOfReadWithCache.median / share.median - whole) < 1e-9)
     }
 
     @Test(.enabled(if: SharedData.storiesModel != nil, Comment(rawValue: needsModel)))
