@@ -67,8 +67,9 @@ let package = Package(
         // Every kernel × real layer shapes: filled, checked against the scalar twin, ready to be timed.
         .target(name: "SwiftletKernelCases", dependencies: ["CKernels", "SwiftletPortableKernels", "SwiftletTensor"]),
 
-        // Models by name or address, fetched into one cache folder and checked.
-        .target(name: "SwiftletModels", dependencies: ["SwiftletTensor"]),
+        // Models by name or address, fetched into one cache folder and checked; HTTP through libcurl, which is loaded with the first request.
+        .target(name: "CCurl"),
+        .target(name: "SwiftletModels", dependencies: ["CCurl", "SwiftletTensor"]),
         // What the machine is and can do, and how well models do on it.
         .target(
             name: "SwiftletMeasure",

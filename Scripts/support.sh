@@ -46,13 +46,13 @@ int main(void) {
 END
     # shellcheck disable=SC2046
     clang $(pkg-config --cflags openblas libjpeg libpng 2>/dev/null) "$folder/probe.c" \
-        $(pkg-config --libs openblas libjpeg libpng 2>/dev/null) -lopenblas -llapacke -ljpeg -lpng16 \
+        $(pkg-config --libs openblas libjpeg libpng 2>/dev/null) -lopenblas -llapacke -ljpeg -lpng16 -l:libcurl.so.4 \
         -o "$folder/probe" >/dev/null 2>&1 || status=1
     rm -rf "$folder"
     return $status
 }
 
-# OpenBLAS, LAPACKE, libjpeg(-turbo) and libpng, from apt where they are missing.
+# OpenBLAS, LAPACKE, libjpeg(-turbo), libpng and libcurl (which is loaded by name), from apt where they are missing.
 install_libraries() {
     if [ "$(uname -s)" != Linux ]; then
         say "Not Linux: expecting OpenBLAS, LAPACK, libjpeg and libpng to be installed (brew install openblas lapack jpeg-turbo libpng)."
@@ -61,12 +61,12 @@ install_libraries() {
     # clang comes with Swift, beside it.
     PATH="$PATH:$(dirname "$(readlink -f "$(command -v swift)")")"
     if has_libraries; then
-        say "OpenBLAS, LAPACKE, libjpeg and libpng are installed."
+        say "OpenBLAS, LAPACKE, libjpeg, libpng and libcurl are installed."
         return
     fi
-    local packages=(libopenblas-dev liblapacke-dev libjpeg-dev libpng-dev) as_root=()
+    local packages=(libopenblas-dev liblapacke-dev libjpeg-dev libpng-dev libcurl4) as_root=()
     command -v apt-get >/dev/null ||
-        stop "A library is missing, and this system has no apt." "Install the development packages of OpenBLAS, LAPACKE, libjpeg and libpng, then run this again."
+        stop "A library is missing, and this system has no apt." "Install the development packages of OpenBLAS, LAPACKE, libjpeg and libpng, and libcurl, then run this again."
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null ||
             stop "A library is missing; installing it needs root." "As root: apt-get install ${packages[*]}"

@@ -2,13 +2,11 @@
 //
 // Bytes go to `<file>.part`; `<file>.part.json` remembers the address and the server's validator (ETag or Last-Modified). The next attempt asks for
 // the rest with `Range` and `If-Range` (RFC 9110, sections 13.1.5 and 14.2): a server whose file has changed answers with the whole file, and
-// the download starts over. URLSession ships with Swift on every platform, so nothing has to be installed.
+// the download starts over. libcurl asks for them: it is there wherever Swift is, and is loaded only here (see ccurl.h for what that saves).
+import CCurl
 import Foundation
 import SwiftletTensor
-
-#if canImport(FoundationNetworking)
-    import FoundationNetworking
-#endif
+import Synchronization
 
 /// One download. `run` returns when `part` is whole.
 struct URLDownload {
@@ -38,30 +36,27 @@ struct URLDownload {
     func run() async throws {
         let file = try PartFile(part)
         defer { file.close() }
-        var request = URLRequest(url: address, cachePolicy: .reloadIgnoringLocalCacheData, timeoutInterval: 60)
         // Compressed answers would make offsets meaningless.
-        request.setValue("identity", forHTTPHeaderField: "Accept-Encoding")
+        var headers = ["Accept-Encoding: identity"]
         var offset = try file.byteCount()
         if offset > 0, let resumption = savedResumption() {
-            request.setValue("bytes=\(offset)-", forHTTPHeaderField: "Range")
-            request.setValue(resumption.validator, forHTTPHeaderField: "If-Range")
+            headers += ["Range: bytes=\(offset)-", "If-Range: \(resumption.validator)"]
         } else {
             offset = 0
             try file.truncate()
         }
-        let receiver = Receiver(address: address, file: file, offset: offset, progress: progress) { response, total in
-            try remember(response)
+        let receiver = Receiver(address: address, file: file, offset: offset, progress: progress) { head, total in
+            try remember(head)
             if let total { try cache.requireSpace(total - offset) }
         }
-        let session = URLSession(configuration: .ephemeral, delegate: receiver, delegateQueue: receiver.queue)
-        defer { session.finishTasksAndInvalidate() }
-        let task = session.dataTask(with: request)
+        let asked = headers
         try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                receiver.start(task, continuation)
+            try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+                // A thread of its own, because the transfer holds it to the end.
+                Thread.detachNewThread { continuation.resume(with: Result { try receiver.receive(asked) }) }
             }
         } onCancel: {
-            task.cancel()
+            receiver.cancel()
         }
         try Task.checkCancellation()
         try? FileManager.default.removeItem(at: record)
@@ -69,15 +64,15 @@ struct URLDownload {
 
     private func savedResumption() -> Resumption? {
         guard let data = try? Data(contentsOf: record), let saved = try? JSONDecoder().decode(Resumption.self, from: data),
-            saved.address == address.absoluteString
+            saved.address == address.absoluteString, !saved.validator.contains(where: \.isNewline)
         else { return nil }
         return saved
     }
 
     /// Saves what a resumption needs. Without a validator that changes with every byte of the file, there will be none. (A weak ETag does not.)
-    private func remember(_ response: HTTPURLResponse) throws {
-        let tag = response.value(forHTTPHeaderField: "ETag").flatMap { $0.hasPrefix("W/") ? nil : $0 }
-        guard let validator = tag ?? response.value(forHTTPHeaderField: "Last-Modified") else {
+    private func remember(_ head: AnswerHead) throws {
+        let tag = head["ETag"].flatMap { $0.hasPrefix("W/") ? nil : $0 }
+        guard let validator = tag ?? head["Last-Modified"] else {
             try? FileManager.default.removeItem(at: record)
             return
         }
@@ -87,7 +82,7 @@ struct URLDownload {
 
 /// The unfinished file, held by one process at a time.
 ///
-/// `@unchecked Sendable`: opened before the session starts, then used on the session's serial queue only, and closed after the session is done.
+/// `@unchecked Sendable`: opened before the transfer starts, then used on its thread only, and closed after it is done.
 final class PartFile: @unchecked Sendable {
     private let path: String
     private let descriptor: Int32
@@ -115,15 +110,13 @@ final class PartFile: @unchecked Sendable {
         guard ftruncate(descriptor, 0) == 0, lseek(descriptor, 0, SEEK_SET) == 0 else { throw Self.error(path, "cannot be emptied") }
     }
 
-    func append(_ data: Data) throws {
-        try data.withUnsafeBytes { bytes in
-            var rest = bytes[...]
-            while !rest.isEmpty {
-                let written = write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
-                if written < 0, errno == EINTR { continue }
-                guard written > 0 else { throw Self.error(path, "cannot be written") }
-                rest = rest.dropFirst(written)
-            }
+    func append(_ bytes: UnsafeRawBufferPointer) throws {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let written = write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+            if written < 0, errno == EINTR { continue }
+            guard written > 0 else { throw Self.error(path, "cannot be written") }
+            rest = rest.dropFirst(written)
         }
     }
 
@@ -143,113 +136,169 @@ final class PartFile: @unchecked Sendable {
     }
 }
 
-/// Takes the answer of one request and writes it to the file.
+/// Status and headers of an answer.
+private struct AnswerHead {
+    private(set) var status = 0
+    private var fields: [String: String] = [:]
+
+    /// The value of a header, by its name in any case.
+    subscript(name: String) -> String? { fields[name.lowercased()] }
+
+    /// Takes a line in: "HTTP/1.1 200 OK" begins a new head, others are "Name: value".
+    mutating func read(_ line: String) {
+        if line.hasPrefix("HTTP/") {
+            self = AnswerHead()
+            status = line.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+        } else if let colon = line.firstIndex(of: ":") {
+            fields[line[..<colon].lowercased()] = line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces)
+        }
+    }
+}
+
+/// Asks for the file, follows where the server sends to, and writes the answer down.
 ///
-/// `@unchecked Sendable`: all state is touched on `queue` only, which runs one operation at a time; `start` runs before the task does.
-private final class Receiver: NSObject, URLSessionDataDelegate, @unchecked Sendable {
-    let queue: OperationQueue
+/// `@unchecked Sendable`: all state but the flag of cancellation is touched on the thread that receives.
+private final class Receiver: @unchecked Sendable {
     private let address: URL
     private let file: PartFile
     private var offset: Int
     private let progress: @Sendable (PullProgress) -> Void
-    private let accepted: (HTTPURLResponse, _ totalBytes: Int?) throws -> Void
+    private let accepted: (AnswerHead, _ totalBytes: Int?) throws -> Void
+    private let cancelled = Atomic(false)
+    private var head = AnswerHead()
     private var total: Int?
     private var failure: (any Error)?
-    private var continuation: CheckedContinuation<Void, any Error>?
+
+    /// As many redirections as browsers follow.
+    private static let mostRedirections = 20
 
     init(
         address: URL, file: PartFile, offset: Int, progress: @escaping @Sendable (PullProgress) -> Void,
-        accepted: @escaping (HTTPURLResponse, _ totalBytes: Int?) throws -> Void
+        accepted: @escaping (AnswerHead, _ totalBytes: Int?) throws -> Void
     ) {
         self.address = address
         self.file = file
         self.offset = offset
         self.progress = progress
         self.accepted = accepted
-        queue = OperationQueue()
-        queue.maxConcurrentOperationCount = 1
     }
 
-    func start(_ task: URLSessionTask, _ continuation: CheckedContinuation<Void, any Error>) {
-        self.continuation = continuation
-        task.resume()
+    func cancel() { cancelled.store(true, ordering: .relaxed) }
+
+    /// Returns when the file is whole.
+    func receive(_ headers: [String]) throws {
+        var place = address
+        for _ in 0...Self.mostRedirections {
+            try URLDownload.requireAllowed(place)
+            guard let next = try receive(from: place, headers) else {
+                if let total, offset != total { throw refusal("the connection ended after \(offset) of \(total) bytes") }
+                return
+            }
+            place = next
+        }
+        throw refusal("it sends from one address to the next", remedy: "Check the address.")
     }
 
-    func urlSession(
-        _ session: URLSession, task: URLSessionTask, willPerformHTTPRedirection response: HTTPURLResponse, newRequest request: URLRequest,
-        completionHandler: @escaping (URLRequest?) -> Void
-    ) {
+    /// One request. Returns the address that the server names instead, if it does.
+    private func receive(from place: URL, _ headers: [String]) throws -> URL? {
+        // An address that is longer than this is not followed.
+        var (message, redirect) = ([CChar](repeating: 0, count: 256), [CChar](repeating: 0, count: 8192))
+        var outcome = CCURL_FAILED
+        let lines = headers.map { strdup($0) }
+        defer { for line in lines { free(line) } }
+        let pointers = lines.map { UnsafePointer($0) }
+        place.absoluteString.withCString { text in
+            pointers.withUnsafeBufferPointer { headers in
+                message.withUnsafeMutableBufferPointer { message in
+                    redirect.withUnsafeMutableBufferPointer { redirect in
+                        var request = ccurl_request(
+                            address: text, headers: headers.baseAddress, header_count: headers.count, context: Unmanaged.passUnretained(self).toOpaque(),
+                            head: { context, line, length in
+                                Receiver.of(context).take { try $0.readHead(UnsafeRawBufferPointer(start: line, count: length)) }
+                            },
+                            body: { context, bytes, count in
+                                Receiver.of(context).take { try $0.append(UnsafeRawBufferPointer(start: bytes, count: count)) }
+                            },
+                            is_cancelled: { Receiver.of($0).cancelled.load(ordering: .relaxed) })
+                        var texts = ccurl_texts(
+                            message: message.baseAddress, message_bytes: message.count, redirect: redirect.baseAddress, redirect_bytes: redirect.count)
+                        outcome = ccurl_get(&request, &texts)
+                    }
+                }
+            }
+        }
+        if let failure { throw failure }
+        if cancelled.load(ordering: .relaxed) { throw CancellationError() }
+        switch outcome {
+        case CCURL_DONE: break
+        case CCURL_NO_LIBRARY:
+            throw refusal("\(text(message)), which downloads, is not installed", remedy: "Install it: apt-get install libcurl4")
+        default: throw refusal(text(message))
+        }
+        let next = text(redirect)
+        guard !next.isEmpty else { return nil }
+        guard let next = URL(string: next) else { throw refusal("it sends to '\(next)', which is no address", remedy: "Check the address.") }
+        return next
+    }
+
+    private func text(_ characters: [CChar]) -> String {
+        String(decoding: characters.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    private static func of(_ context: UnsafeMutableRawPointer?) -> Receiver {
+        Unmanaged<Receiver>.fromOpaque(context!).takeUnretainedValue()
+    }
+
+    /// Whether the transfer goes on after `body`.
+    private func take(_ body: (Receiver) throws -> Void) -> Bool {
         do {
-            if let target = request.url { try URLDownload.requireAllowed(target) }
-            completionHandler(request)
+            try body(self)
+            return true
         } catch {
             failure = error
-            completionHandler(nil)
+            return false
         }
     }
 
-    func urlSession(
-        _ session: URLSession, dataTask: URLSessionDataTask, didReceive response: URLResponse,
-        completionHandler: @escaping (URLSession.ResponseDisposition) -> Void
-    ) {
-        do {
-            if failure == nil { try accept(response) }
-        } catch {
-            failure = error
-        }
-        completionHandler(failure == nil ? .allow : .cancel)
+    private func readHead(_ bytes: UnsafeRawBufferPointer) throws {
+        let line = String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .newlines)
+        if !line.isEmpty { return head.read(line) }
+        // The head is whole. Below 200 another follows; behind 300 another request does.
+        if head.status >= 200, !isRedirection { try accept() }
     }
+
+    private var isRedirection: Bool { 300..<400 ~= head.status && head["Location"] != nil }
 
     /// Decides from status and headers where the bytes to come belong.
-    private func accept(_ response: URLResponse) throws {
-        guard let response = response as? HTTPURLResponse else { throw refusal("the answer is not HTTP") }
-        switch response.statusCode {
+    private func accept() throws {
+        switch head.status {
         case 200:
             // The whole file, whatever was asked for.
             try file.truncate()
             offset = 0
-            total = response.value(forHTTPHeaderField: "Content-Length").flatMap { Int($0) }
+            total = head["Content-Length"].flatMap { Int($0) }
         case 206:
             // "bytes FIRST-LAST/TOTAL"
-            let range = (response.value(forHTTPHeaderField: "Content-Range") ?? "").split(whereSeparator: { " -/".contains($0) })
+            let range = (head["Content-Range"] ?? "").split(whereSeparator: { " -/".contains($0) })
             guard range.count == 4, Int(range[1]) == offset else { throw refusal("it resumed at the wrong place") }
             total = Int(range[3])
         case 416:
             try file.truncate()
             throw refusal("the unfinished file is longer than the whole", remedy: "Pull again: it starts over.")
         default:
-            throw refusal("the server answered \(response.statusCode)", remedy: "Check the address.")
+            throw refusal("the server answered \(head.status)", remedy: "Check the address.")
         }
         if let total, total < offset { throw refusal("it promises \(total) bytes after \(offset)") }
-        try accepted(response, total)
+        try accepted(head, total)
         progress(PullProgress(phase: .downloading, bytes: offset, totalBytes: total))
     }
 
-    func urlSession(_ session: URLSession, dataTask: URLSessionDataTask, didReceive data: Data) {
-        guard failure == nil else { return }
-        do {
-            try file.append(data)
-            offset += data.count
-            progress(PullProgress(phase: .downloading, bytes: offset, totalBytes: total))
-        } catch {
-            failure = error
-            dataTask.cancel()
-        }
-    }
-
-    func urlSession(_ session: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
-        let waiting = continuation
-        continuation = nil
-        if let failure {
-            waiting?.resume(throwing: failure)
-        } else if let error {
-            let cancelled = (error as? URLError)?.code == .cancelled
-            waiting?.resume(throwing: cancelled ? CancellationError() : refusal(error.localizedDescription))
-        } else if let total, offset != total {
-            waiting?.resume(throwing: refusal("the connection ended after \(offset) of \(total) bytes"))
-        } else {
-            waiting?.resume()
-        }
+    private func append(_ bytes: UnsafeRawBufferPointer) throws {
+        // What an answer says that sends elsewhere is no part of the file.
+        if isRedirection { return }
+        try file.append(bytes)
+        offset += bytes.count
+        progress(PullProgress(phase: .downloading, bytes: offset, totalBytes: total))
     }
 
     private func refusal(_ reason: String, remedy: String = "Check the network and pull again: it goes on where it stopped.")

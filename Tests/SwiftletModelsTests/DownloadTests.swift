@@ -125,6 +125,51 @@ private func partBytes(_ cache: ModelCache, _ file: String) -> Int? {
         }
     }
 
+    @Test func aRedirectionIsFollowed() async throws {
+        try await withServer { cache, server, _ in
+            try await withServer { _, other, content in
+                let address = other.address("elsewhere.gguf")
+                server.change { $0.location = address }
+                let entry = try await cache.pull(server.address("tiny.gguf"), sha256: sum(content))
+                #expect(entry.name == "tiny" && entry.byteCount == content.count)
+                #expect(server.requests.count == 1 && other.requests.count == 1)
+            }
+        }
+    }
+
+    @Test func redirectionsInACircleEnd() async throws {
+        try await withServer { cache, server, _ in
+            let address = server.address("tiny.gguf")
+            server.change { $0.location = address }
+            let error = await #expect(throws: SwiftletError.self) { try await cache.pull(address) }
+            guard case .download? = error else {
+                Issue.record("\(String(describing: error))")
+                return
+            }
+            #expect(server.requests.count == 21)
+        }
+    }
+
+    @Test func aCancelledDownloadKeepsWhatCame() async throws {
+        try await withServer(bytes: 5_000_000) { cache, server, content in
+            // Cancelled by the first report of progress with bytes in it, while the file is still coming.
+            let running = Mutex<Task<ModelCache.Entry, any Error>?>(nil)
+            let task = Task {
+                try await cache.pull(server.address("tiny.gguf")) { step in
+                    if step.phase == .downloading, step.bytes > 0 { running.withLock { $0?.cancel() } }
+                }
+            }
+            running.withLock { $0 = task }
+            let result = await task.result
+            guard case .failure(let error) = result else { return }  // all came before the task was known
+            #expect(error is CancellationError, "\(error)")
+            let kept = try #require(partBytes(cache, "tiny.gguf"))
+            #expect(kept > 0)
+            let entry = try await cache.pull(server.address("tiny.gguf"), sha256: sum(content))
+            #expect(entry.byteCount == content.count)
+        }
+    }
+
     @Test func anotherFileOfTheSameNameIsKept() async throws {
         try await withServer { cache, server, content in
             _ = try await cache.pull(server.address("tiny.gguf"))

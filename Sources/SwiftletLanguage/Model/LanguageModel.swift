@@ -95,6 +95,10 @@ public final class LanguageModel: Sendable {
         runner = InferenceThread()
         // The vocabulary and the weights have been copied; what the tokenizer still reads in the file is little, and comes back.
         file.releasePages()
+        #if canImport(Glibc)
+            // What building tables and graph has used and freed, glibc would keep for each thread that did.
+            _ = trimFreedMemory(0)
+        #endif
         loadMilliseconds = (clock.now - start) / .milliseconds(1)
     }
 
@@ -160,3 +164,9 @@ package struct LanguageInputs: Sendable {
         hidden = graph.outputs[1]
     }
 }
+
+#if canImport(Glibc)
+    /// `malloc_trim` of <malloc.h>, which Swift's module of the C library leaves out: gives free memory of all arenas back to the system but for `keep` bytes.
+    @_silgen_name("malloc_trim")
+    private func trimFreedMemory(_ keep: Int) -> CInt
+#endif

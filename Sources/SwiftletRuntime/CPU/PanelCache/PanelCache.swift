@@ -179,7 +179,7 @@ package final class PanelCache: @unchecked Sendable {
         let count = 64, length = min(4_096, file.byteCount)
         return (0..<count).map { index in
             let start = (file.byteCount - length) / (count - 1) * index
-            defer { file.release(start..<start + length) }
+            defer { file.release(start..<start + length, withNeighbours: true) }
             return ck_checksum(file.base + start, length, UInt64(index))
         }
     }
