@@ -202,47 +202,40 @@ private final class Receiver: @unchecked Sendable {
     /// One request. Returns the address that the server names instead, if it does.
     private func receive(from place: URL, _ headers: [String]) throws -> URL? {
         // An address that is longer than this is not followed.
-        var (message, redirect) = ([CChar](repeating: 0, count: 256), [CChar](repeating: 0, count: 8192))
-        var outcome = CCURL_FAILED
-        let lines = headers.map { strdup($0) }
-        defer { for line in lines { free(line) } }
-        let pointers = lines.map { UnsafePointer($0) }
-        place.absoluteString.withCString { text in
-            pointers.withUnsafeBufferPointer { headers in
-                message.withUnsafeMutableBufferPointer { message in
-                    redirect.withUnsafeMutableBufferPointer { redirect in
-                        var request = ccurl_request(
-                            address: text, headers: headers.baseAddress, header_count: headers.count, context: Unmanaged.passUnretained(self).toOpaque(),
-                            head: { context, line, length in
-                                Receiver.of(context).take { try $0.readHead(UnsafeRawBufferPointer(start: line, count: length)) }
-                            },
-                            body: { context, bytes, count in
-                                Receiver.of(context).take { try $0.append(UnsafeRawBufferPointer(start: bytes, count: count)) }
-                            },
-                            is_cancelled: { Receiver.of($0).cancelled.load(ordering: .relaxed) })
-                        var texts = ccurl_texts(
-                            message: message.baseAddress, message_bytes: message.count, redirect: redirect.baseAddress, redirect_bytes: redirect.count)
-                        outcome = ccurl_get(&request, &texts)
-                    }
-                }
-            }
+        let (messageBytes, redirectBytes) = (256, 8192)
+        let message = UnsafeMutablePointer<CChar>.allocate(capacity: messageBytes), redirect = UnsafeMutablePointer<CChar>.allocate(capacity: redirectBytes)
+        let address = strdup(place.absoluteString), lines = headers.map { UnsafePointer(strdup($0)) }
+        defer {
+            message.deallocate()
+            redirect.deallocate()
+            free(address)
+            for line in lines { free(UnsafeMutablePointer(mutating: line)) }
+        }
+        var texts = ccurl_texts(message: message, message_bytes: messageBytes, redirect: redirect, redirect_bytes: redirectBytes)
+        let outcome = lines.withUnsafeBufferPointer { lines in
+            var request = ccurl_request(
+                address: address, headers: lines.baseAddress, header_count: lines.count, context: Unmanaged.passUnretained(self).toOpaque(),
+                head: { context, line, length in
+                    Receiver.of(context).take { try $0.readHead(UnsafeRawBufferPointer(start: line, count: length)) }
+                },
+                body: { context, bytes, count in
+                    Receiver.of(context).take { try $0.append(UnsafeRawBufferPointer(start: bytes, count: count)) }
+                },
+                is_cancelled: { Receiver.of($0).cancelled.load(ordering: .relaxed) })
+            return ccurl_get(&request, &texts)
         }
         if let failure { throw failure }
         if cancelled.load(ordering: .relaxed) { throw CancellationError() }
         switch outcome {
         case CCURL_DONE: break
         case CCURL_NO_LIBRARY:
-            throw refusal("\(text(message)), which downloads, is not installed", remedy: "Install it: apt-get install libcurl4")
-        default: throw refusal(text(message))
+            throw refusal("\(String(cString: message)), which downloads, is not installed", remedy: "Install it: apt-get install libcurl4")
+        default: throw refusal(String(cString: message))
         }
-        let next = text(redirect)
+        let next = String(cString: redirect)
         guard !next.isEmpty else { return nil }
         guard let next = URL(string: next) else { throw refusal("it sends to '\(next)', which is no address", remedy: "Check the address.") }
         return next
-    }
-
-    private func text(_ characters: [CChar]) -> String {
-        String(decoding: characters.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     private static func of(_ context: UnsafeMutableRawPointer?) -> Receiver {

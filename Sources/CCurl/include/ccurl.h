@@ -1,6 +1,6 @@
 /// HTTP requests through libcurl, which is loaded with the first of them.
 ///
-/// A program that is linked with libcurl (as FoundationNetworking is) starts with it and the three dozen libraries behind it: 6 ms and 6 MB of each
+/// A program that is linked with libcurl (as FoundationNetworking is) starts with it and the thirty libraries behind it: 6 ms and 6 MB of each
 /// process that never asks the network for anything. Loaded by name, it costs those alone that download. Declared here is what is used of its stable
 /// interface (https://curl.se/libcurl/c/), so that its headers are not needed either.
 #pragma once

@@ -58,8 +58,11 @@ public struct ModelBenchmark: Sendable {
         public var readGigabytesPerSecond: Spread
         /// Weight bytes of the tokens of a second against that read, repetition by repetition.
         public var decodePercentOfRead: Spread
-        /// The same of all bytes a token reads: weights, keys and values.
-        public var decodePercentOfReadWithCache: Spread
+        /// The median of the same for all bytes a token reads: weights, keys and values.
+        public var decodePercentOfReadWithCache: Double {
+            guard weightBytesPerToken > 0 else { return decodePercentOfRead.median }
+            return decodePercentOfRead.median * Double(weightBytesPerToken + cacheBytesPerToken) / Double(weightBytesPerToken)
+        }
     }
 
     /// One repetition.
@@ -115,10 +118,8 @@ public struct ModelBenchmark: Sendable {
                     repetition: repetition, repetitions: repetitions, prefillTokensPerSecond: speeds.prefill,
                     decodeTokensPerSecond: speeds.decode, batchDecodeTokensPerSecond: together))
         }
-        let cacheBytes = traffic.cacheBytes(positions: promptTokens..<total)
-        let wholeToWeights = traffic.weightBytes > 0 ? 1 + Double(cacheBytes) / Double(traffic.weightBytes) : 1
         guard let prefillSpread = Spread(prefill), let decodeSpread = Spread(decode), let readSpread = Spread(reads),
-            let shareSpread = Spread(shares), let fullShareSpread = Spread(shares.map { $0 * wholeToWeights })
+            let shareSpread = Spread(shares)
         else {
             throw SwiftletError.invalidArgument(name: "repetitions", reason: "nothing was measured", remedy: "Give at least 1.")
         }
@@ -126,8 +127,8 @@ public struct ModelBenchmark: Sendable {
             promptTokens: promptTokens, generateTokens: generateTokens, repetitions: repetitions, prefillTokensPerSecond: prefillSpread,
             decodeTokensPerSecond: decodeSpread, sequences: sequences, batchDecodeTokensPerSecond: Spread(batch), loadMilliseconds: model.loadMilliseconds,
             peakResidentBytes: peakResidentBytes, weightBytesPerToken: traffic.weightBytes,
-            cacheBytesPerToken: cacheBytes, readGigabytesPerSecond: readSpread,
-            decodePercentOfRead: shareSpread, decodePercentOfReadWithCache: fullShareSpread)
+            cacheBytesPerToken: traffic.cacheBytes(positions: promptTokens..<total), readGigabytesPerSecond: readSpread,
+            decodePercentOfRead: shareSpread)
     }
 
     /// Passes over the buffer after each repetition, of which the best counts.

@@ -69,7 +69,7 @@ struct BenchModelCommand: AsyncParsableCommand {
                 "weights \(InspectionText.megabytes(result.weightBytesPerToken)) a token, \(InspectionText.megabytes(result.cacheBytesPerToken)) of keys and values\n"
             let percent = String(
                 format: "read    %.1f GB/s is a plain read; the weights of decoded tokens reach %.0f %% of it (%.0f to %.0f), with keys and values %.0f %%\n",
-                read.median, share.median, share.minimum, share.maximum, result.decodePercentOfReadWithCache.median)
+                read.median, share.median, share.minimum, share.maximum, result.decodePercentOfReadWithCache)
             let batch =
                 result.batchDecodeTokensPerSecond.map { together in
                     line("batch  ", together) + "        \(sequences) sequences: \(StatisticsLine.rate(together.median / decode.median)) times the rate of one\n"
@@ -92,7 +92,7 @@ struct BenchModelCommand: AsyncParsableCommand {
                 kvBytesPerToken: result.cacheBytesPerToken, readGbPerSecond: result.readGigabytesPerSecond.median,
                 readGbPerSecondMin: result.readGigabytesPerSecond.minimum, readGbPerSecondMax: result.readGigabytesPerSecond.maximum,
                 decodePercentOfRead: result.decodePercentOfRead.median, decodePercentOfReadMin: result.decodePercentOfRead.minimum,
-                decodePercentOfReadMax: result.decodePercentOfRead.maximum, decodePercentOfReadWithKv: result.decodePercentOfReadWithCache.median, isa: loaded.instructionSet.rawValue,
+                decodePercentOfReadMax: result.decodePercentOfRead.maximum, decodePercentOfReadWithKv: result.decodePercentOfReadWithCache, isa: loaded.instructionSet.rawValue,
                 threads: loaded.threads, kvType: model.kvType.rawValue, activations: model.activations.rawValue))
     }
 }
