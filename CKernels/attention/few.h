@@ -4,7 +4,7 @@
 // The bound is the cache itself: a key costs its bytes, so nothing may be written on the way. Scores are dot products along head_dim: each vector of
 // a key meets all queries while it is in a register, and the partial sums of `lanes` keys are added by a tree of transposing additions, which costs
 // one vector addition a key instead of a horizontal sum a key. The values of a block are added up in registers, a column of vectors at a time.
-// While the keys of a block are scored its values are fetched, and while its values are added the next block's keys are.
+// While the keys of a block are scored its values are fetched, and while its values are added the next block's keys are, or those of the next call.
 
 enum { few_tile = 4 };  // queries at once
 
@@ -30,8 +30,9 @@ CK_INLINE vf cache_load_any(const uint8_t *row, ck_kv_format format, int64_t d, 
     return d + lanes <= dimensions ? cache_load(row, format, d) : cache_load_n(row, format, d, dimensions - d);
 }
 
+/// Into the second-level cache: a core waits for few lines of its first level at once, too few for what memory can bring (15 of 33 GB/s on Zen 4).
 CK_INLINE void prefetch_row(const uint8_t *row, size_t bytes) {
-    for (size_t offset = 0; offset < bytes; offset += 64) __builtin_prefetch(row + offset);
+    for (size_t offset = 0; offset < bytes; offset += 64) __builtin_prefetch(row + offset, 0, 2);
 }
 
 /// scores[q][j] = queries[q] · key[j] for `lanes` keys from `first` on; keys from `last` on read as the one before it.
@@ -145,7 +146,7 @@ CK_INLINE void few_block(const ck_attention_args *a, ck_attention_scratch s, ck_
         }
     }
     const uint8_t *values = cache_row(a->values, a->value_stride_bytes, block + first);
-    const uint8_t *next_key = block + keys < end ? cache_row(a->keys, a->key_stride_bytes, block + keys) : 0;
+    const uint8_t *next_key = block + keys < end ? cache_row(a->keys, a->key_stride_bytes, block + keys) : a->next_keys;
     const int64_t dim = a->value_dim, columns = tile_vectors * lanes;
     int64_t d = 0;
     for (; d + columns <= dim; d += columns) {

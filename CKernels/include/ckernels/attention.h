@@ -30,6 +30,7 @@ typedef struct ck_attention_args {
     size_t key_stride_bytes;     ///< bytes between cache positions
     const void *values;          ///< row 0 of this head's values
     size_t value_stride_bytes;
+    const void *next_keys;       ///< null, or keys at the same distances that the caller's next call begins with: fetched meanwhile where that pays
     ck_kv_format kv_format;
     const int32_t *kv_begin;     ///< [rows] first visible cache position
     const int32_t *kv_end;       ///< [rows] one past the last

@@ -24,6 +24,7 @@ struct CacheLayout {
 struct AttentionTasks {
     let rows: Int
     let keyValueHeads: Int
+    let threads: Int
     /// Tokens of one task. When `parts` is not 0: most tokens of one task.
     let rowsPerTask: Int
     /// Parts a sequence's positions are cut into at most; 0 for a prompt, which is cut by tokens only.
@@ -35,10 +36,13 @@ struct AttentionTasks {
     static let fewRows = 16
     /// Fewer keys and values than this, in elements of one head, cost less to read than to merge.
     static let elementsPerPart = 3072
+    /// Parts of about equal work, a thread, that even out the threads: where sequences are that many, none is cut.
+    static let partsPerThread = 8
 
     init(rows: Int, keyValueHeads: Int, threads: Int) {
         self.rows = rows
         self.keyValueHeads = keyValueHeads
+        self.threads = threads
         if rows <= Self.fewRows {
             rowsPerTask = max(1, rows)
             // As many parts as threads share evenly whatever the number of heads; with many sequences heads are enough to even out.
@@ -114,14 +118,21 @@ struct AttentionStep {
         if row > 0 && slots[row - 1] == slots[row] { return }  // belongs to the run before
         let count = runLength(from: row, to: tasks.rows)
         let seen = ranges(row, count, scratch)
-        let used = min(tasks.parts, max(1, seen.count * layout.headDimension / AttentionTasks.elementsPerPart))
+        let used = parts(of: seen.count)
         if part >= used { return }
         var arguments = arguments(row, count, head, scratch)
+        let span = used == 1 ? seen.count : ((seen.count + used - 1) / used + 15) / 16 * 16
+        if part + 1 < used {
+            arguments.next_keys = key(seen.lowerBound + (part + 1) * span, row, head)
+        } else if head + 1 < layout.heads {
+            arguments.next_keys = key(seen.lowerBound, row, head + 1)
+        } else if row + count < tasks.rows {
+            arguments.next_keys = key(visible(to: row + count).lowerBound, row + count, 0)
+        }
         if used == 1 {
             kernel(&arguments)
             return
         }
-        let span = ((seen.count + used - 1) / used + 15) / 16 * 16
         clamp(count, to: seen.lowerBound + part * span..<seen.lowerBound + (part + 1) * span, scratch)
         // The results of a run of tokens lie together, part after part.
         let group = heads / layout.heads
@@ -151,6 +162,34 @@ struct AttentionStep {
         merge(&results)
     }
 
+    /// Parts that `seen` positions are cut into: none so small that merging costs more than it evens out.
+    private func parts(of seen: Int) -> Int {
+        let even = allSeen * layout.heads / (AttentionTasks.partsPerThread * tasks.threads)
+        return min(tasks.parts, max(1, seen / max(1, even, AttentionTasks.elementsPerPart / layout.headDimension)))
+    }
+
+    /// Positions that the sequences see, all together.
+    private var allSeen: Int {
+        var (row, sum) = (0, 0)
+        while row < tasks.rows {
+            let count = runLength(from: row, to: tasks.rows)
+            sum += visible(to: row + count - 1).count
+            row += count
+        }
+        return sum
+    }
+
+    /// Positions that one token sees.
+    private func visible(to row: Int) -> Range<Int> {
+        let end = Int(positions[row]) + 1
+        return max(0, end - window)..<end
+    }
+
+    /// The key of a position in the cache that a token reads.
+    private func key(_ position: Int, _ row: Int, _ head: Int) -> UnsafeRawPointer {
+        keys + layout.offset(slot: Int(slots[row]), head: head) + position * layout.rowBytes
+    }
+
     /// Tokens of one sequence share its cache; a batch of sequences changes slot from row to row.
     private func runLength(from row: Int, to last: Int) -> Int {
         var end = row + 1
@@ -164,11 +203,11 @@ struct AttentionStep {
         let begins = scratch.assumingMemoryBound(to: Int32.self), ends = begins + AttentionTasks.rowBlock
         var (low, high) = (Int32.max, Int32(0))
         for index in 0..<count {
-            let end = positions[row + index] + 1
-            begins[index] = max(0, end - Int32(clamping: window))
-            ends[index] = end
+            let seen = visible(to: row + index)
+            begins[index] = Int32(truncatingIfNeeded: seen.lowerBound)
+            ends[index] = Int32(truncatingIfNeeded: seen.upperBound)
             low = min(low, begins[index])
-            high = max(high, end)
+            high = max(high, ends[index])
         }
         return Int(low)..<Int(high)
     }

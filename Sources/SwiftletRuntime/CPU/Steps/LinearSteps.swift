@@ -184,10 +184,10 @@ struct LinearStep {
             }
         case .gated(let gate):
             let others = targets[1].panels(from: firstPanel, columns: columns, expanded + targets[0].expandedBytes)
-            let inTurn = rows <= Self.rowsInTurn ? panels.inTurn(with: others) : nil
+            let inTurn = readsWeightsOnce ? panels.inTurn(with: others) : nil
             forEachTile(targets[0], task, own, panels) { tile in
                 if let inTurn {
-                    gateInTurn(tile, inTurn, scratch, gate)
+                    gateInTurn(tile, inTurn, scratch, add, gate)
                     return
                 }
                 let up = scratch + Self.rowBlock * tile.columns
@@ -219,23 +219,22 @@ struct LinearStep {
         return UnsafeRawBufferPointer(start: target.panels[first], count: target.panels.end(of: target.panelCount - 1) - target.panels[first])
     }
 
-    /// Rows up to which a gate's two matrices are read as the one stream of panels they lie in: so few that reading is what takes the time, and
-    /// gates of 16 outputs at a time do not.
-    private static let rowsInTurn = 4
-
-    /// The products of both matrices of a gate, 16 outputs of the one and 16 of the other, and then the gate.
-    private func gateInTurn(_ tile: Tile, _ panels: PanelPlaces, _ scratch: UnsafeMutablePointer<Float>, _ gate: BinaryKernel) {
-        let (width, stride) = (Int(CK_PANEL_ROWS), 2 * tile.panelCount * Int(CK_PANEL_ROWS))
-        tile.multiply(panels, panelCount: 2 * tile.panelCount, columns: stride, into: scratch, stride: stride)
+    /// The products of both matrices of a gate, read as the one stream of panels they lie in: 16 outputs of the one and 16 of the other. What belongs
+    /// together is put together, row by row, and then gated.
+    private func gateInTurn(_ tile: Tile, _ panels: PanelPlaces, _ scratch: UnsafeMutablePointer<Float>, _ add: BinaryKernel, _ gate: BinaryKernel) {
+        typealias Panel = SIMD16<Float>
+        let width = 2 * tile.panelCount * Panel.scalarCount
+        tile.multiply(panels, panelCount: 2 * tile.panelCount, columns: width, into: scratch, stride: width)
+        let first = scratch + tile.rows * width, second = first + width / 2
         for row in 0..<tile.rows {
+            let products = UnsafeRawPointer(scratch + row * width).assumingMemoryBound(to: Panel.self)
             for panel in 0..<tile.panelCount {
-                let (first, column) = (scratch + row * stride + 2 * panel * width, panel * width)
-                let count = min(width, tile.columns - column)
-                let second = first + width, place = tile.firstColumn + column
-                if let bias = targets[0].bias { add(first, bias + place, Int64(count), first) }
-                if let bias = targets[1].bias { add(second, bias + place, Int64(count), second) }
-                gate(first, second, Int64(count), tile.out + row * targets[0].features + column)
+                UnsafeMutableRawPointer(first).storeBytes(of: products[2 * panel], toByteOffset: panel * MemoryLayout<Panel>.stride, as: Panel.self)
+                UnsafeMutableRawPointer(second).storeBytes(of: products[2 * panel + 1], toByteOffset: panel * MemoryLayout<Panel>.stride, as: Panel.self)
             }
+            if let bias = targets[0].bias { add(first, bias + tile.firstColumn, Int64(tile.columns), first) }
+            if let bias = targets[1].bias { add(second, bias + tile.firstColumn, Int64(tile.columns), second) }
+            gate(first, second, Int64(tile.columns), tile.out + row * targets[0].features)
         }
     }
 
