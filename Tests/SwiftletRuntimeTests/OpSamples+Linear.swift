@@ -50,7 +50,7 @@ extension OpSample {
         linear("three formats", [.block(.q4_K), .dense(.f16), .block(.q6_K)], rows: [1], width: 256, features: [48, 16, 5]),
         linear("three formats, rows", [.block(.q4_K), .dense(.f32), .block(.q6_K)], rows: [70], width: 256, features: [48, 16, 5], hasBias: true),
         linear("three, then silu", [.dense(.f32), .dense(.f32), .dense(.bf16)], rows: [4], width: 24, features: [3, 16, 17], epilogue: .activation(.silu)),
-        linear("gate of many rows", [.block(.q4_K), .block(.q4_K)], rows: [1, 66], width: 256, features: [300, 300], epilogue: .gated(.silu)),
+        linear("gate of many rows", [.block(.q4_K), .block(.q4_K)], rows: [1, 5, 16, 17, 66], width: 256, features: [300, 300], epilogue: .gated(.silu)),
         linear("gate of two formats", [.block(.q4_K), .block(.q6_K)], rows: [66], width: 256, features: [300, 300], epilogue: .gated(.silu)),
         linear("gate of a float and a rounded format", [.dense(.f32), .block(.q8_0)], rows: [2], width: 64, features: [35, 35], epilogue: .gated(.geluTanh)),
     ]
