@@ -16,6 +16,7 @@ enum { dense_row_tile = 8 };
 #include "isa/simd.h"
 
 #include "gemm/dense_body.h"
+#include "gemm/quantize_quad_avx512.h"
 #include "gemm/quantize_body.h"
 
 #pragma clang attribute pop

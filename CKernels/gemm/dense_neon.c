@@ -15,6 +15,7 @@ enum { dense_row_tile = 4 };
 #include "isa/simd.h"
 
 #include "gemm/dense_body.h"
+#include "gemm/quantize_quad.h"
 #include "gemm/quantize_body.h"
 
 
