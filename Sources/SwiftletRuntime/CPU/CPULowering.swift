@@ -20,7 +20,7 @@ struct CPULowering {
     /// The rounded form of a value, once some layer has asked for it.
     private var quantised: [SlotID: SlotID] = [:]
     var readersLeft: [ValueID: Int] = [:]
-    private var readers: [ValueID: [Node]] = [:]
+    private(set) var readers: [ValueID: [Node]] = [:]
     /// Whether some layer rounds its activations: then attention may too; beside exact layers it stays exact.
     let roundsActivations: Bool
     /// Where values lie channels last, by the value itself. One that also has a plain slot lies in both ways.
@@ -31,6 +31,9 @@ struct CPULowering {
     var windowSteps: [Int: OpenWindow] = [:]
     /// Norms that linear steps of few rows do for themselves, by the value they make.
     private var privateNorms: [ValueID: PrivateNorm] = [:]
+    /// What attention of few rows does for itself: to heads, by the value that is ready, and to caches, by the state.
+    var headChains: [ValueID: HeadChain] = [:]
+    var absorbedWrites: [ValueID: AbsorbedWrite] = [:]
 
     init(_ partition: Partition, backend: CPUBackend) {
         self.partition = partition
@@ -190,7 +193,8 @@ struct CPULowering {
             if isPrivate {
                 privateNorms[value] = PrivateNorm(x: slot(reading: node.inputs[0]), scale: scale, epsilon: epsilon)
             }
-            emitRows(node, isPrivate: isPrivate) { binder in .rmsNorm(vector.rmsNorm, scale: scale.map { UnsafePointer(binder.floats($0)) }, epsilon: epsilon) }
+            let chain = extendChain(node) { $0.norm = HeadChain.Norm(kernel: vector.rmsNorm, scale: scale, epsilon: epsilon) }
+            emitRows(node, isPrivate: isPrivate, chain) { binder in .rmsNorm(vector.rmsNorm, scale: scale.map { UnsafePointer(binder.floats($0)) }, epsilon: epsilon) }
         case .layerNorm(let epsilon):
             let scale = slot(reading: node.inputs[1])
             let bias = node.inputs.count > 2 ? slot(reading: node.inputs[2]) : nil
@@ -204,19 +208,7 @@ struct CPULowering {
             emitRows(node) { _ in .elements(function) }
         case .binary(let function): try lower(function, node, vector)
         case .rotaryTable(let table): try lower(table, node)
-        case .rotary(let layout):
-            let (type, table) = (graph[node.inputs[0]].type, graph[node.inputs[1]].type)
-            let (x, angles) = (slot(reading: node.inputs[0]), slot(reading: node.inputs[1]))
-            let out = slot(writing: node.outputs[0], inPlace: node.inputs[0])
-            let kernel = layout == .interleaved ? vector.ropeAdjacent : vector.ropeHalf
-            emitRowWise { binder in
-                let (heads, headDimension) = (try binder.size(type.shape[1]), try binder.size(type.shape[2]))
-                return .rotary(
-                    RotaryStep(
-                        kernel: kernel, x: binder.floats(x), table: binder.floats(angles), heads: heads, headDimension: headDimension,
-                        dimensions: try binder.size(table.shape[1]), out: binder.floats(out),
-                        tasks: RowTasks(count: try binder.size(type.shape[0]), elementsPerRow: heads * headDimension)))
-            }
+        case .rotary(let layout): lower(layout, node, vector)
         case .cacheWrite: try lowerCacheWrite(node)
         case .attention(let attention): try lower(attention, node)
         case .reshape: break
@@ -296,16 +288,17 @@ struct CPULowering {
     }
 
     /// A step that maps each row of the first operand to a row of the output, in place where possible.
-    /// `isPrivate`: steps of few rows that read the output compute it themselves.
-    private mutating func emitRows(_ node: Node, isPrivate: Bool = false, _ function: @escaping (StepBinder) -> RowStep.Function) {
+    /// `isPrivate`: steps of few rows that read the output compute it themselves; `chain`: attention of few rows does.
+    private mutating func emitRows(_ node: Node, isPrivate: Bool = false, _ chain: HeadChain? = nil, _ function: @escaping (StepBinder) -> RowStep.Function) {
         let type = graph[node.inputs[0]].type
         for input in node.inputs.dropFirst() { keep(input) }
         let x = slot(reading: node.inputs[0])
         let out = slot(writing: node.outputs[0], inPlace: node.inputs[0])
+        chain?.slots.append(out)
         emitRowWise { binder in
             let width = try type.shape.last.map { try binder.size($0) } ?? 1
             let count = try binder.product(type.shape.dropLast())
-            let isLeftOut = isPrivate && LinearPrologue.suits(rows: count, width: width)
+            let isLeftOut = try isPrivate && LinearPrologue.suits(rows: count, width: width) || chain?.isLeftToAttention(binder) ?? false
             let rows = RowTasks(count: isLeftOut ? 0 : count, elementsPerRow: width)
             return .rows(RowStep(function: function(binder), x: binder.floats(x), width: width, out: binder.floats(out), tasks: rows))
         }
@@ -454,7 +447,7 @@ struct CPULowering {
             guard LinearPrologue.suits(rows: rows, width: width) else { return nil }
             return LinearPrologue(
                 norm: norm.map { norm in
-                    LinearPrologue.Norm(
+                    RootMeanSquareNorm(
                         kernel: vector.rmsNorm, scale: norm.scale.map { UnsafePointer(binder.floats($0)) }, epsilon: norm.epsilon)
                 }, x: binder.floats(x), width: width, rows: rows, quantise: kernel, rowBytes: rowBytes)
         }

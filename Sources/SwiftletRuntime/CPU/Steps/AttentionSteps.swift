@@ -33,7 +33,7 @@ struct AttentionTasks {
     /// Tokens a task of a prompt answers at once: each cache block is converted once for all of them.
     static let rowBlock = 64
     /// Tokens up to which positions are cut too.
-    static let fewRows = 16
+    private static let fewRows = 16
     /// Fewer keys and values than this, in elements of one head, cost less to read than to merge.
     static let elementsPerPart = 3072
     /// Parts of about equal work, a thread, that even out the threads: where sequences are that many, none is cut.
@@ -43,7 +43,7 @@ struct AttentionTasks {
         self.rows = rows
         self.keyValueHeads = keyValueHeads
         self.threads = threads
-        if rows <= Self.fewRows {
+        if Self.isFew(rows) {
             rowsPerTask = max(1, rows)
             // As many parts as threads share evenly whatever the number of heads; with many sequences heads are enough to even out.
             parts = min(threads, max(1, 32 * threads / max(1, rows * keyValueHeads)))
@@ -53,6 +53,9 @@ struct AttentionTasks {
             parts = 0
         }
     }
+
+    /// Whether tokens are so few that a task takes all of them, or all of a sequence.
+    static func isFew(_ rows: Int) -> Bool { rows <= fewRows }
 
     var count: Int { parts > 0 ? rows * keyValueHeads * parts : keyValueHeads * ((rows + rowsPerTask - 1) / rowsPerTask) }
 
@@ -81,14 +84,20 @@ struct AttentionStep {
     let softcap: Float
     /// Positions a token sees, itself included.
     let window: Int
+    let prologue: AttentionPrologue?
 
     var taskCount: Int { tasks.count }
 
     private static let rangeBytes = (2 * AttentionTasks.rowBlock * MemoryLayout<Int32>.stride + 63) / 64 * 64
 
-    /// Scratch of a thread for tasks of up to `rows` tokens by `heads` heads.
+    /// Scratch of a thread for tasks of up to `rows` tokens by `heads` heads: the ranges they see, what the prologue makes, what the kernel needs.
     static func scratchBytes(rows: Int, heads: Int, headDimension: Int) -> Int {
-        rangeBytes + ck_attention_scratch_bytes(Int64(rows), Int64(heads), Int64(headDimension), Int64(headDimension))
+        rangeBytes + prologueBytes(rows: rows, heads: heads, headDimension: headDimension)
+            + ck_attention_scratch_bytes(Int64(rows), Int64(heads), Int64(headDimension), Int64(headDimension))
+    }
+
+    private static func prologueBytes(rows: Int, heads: Int, headDimension: Int) -> Int {
+        AttentionTasks.isFew(rows) ? AttentionPrologue.scratchBytes(rows: rows, heads: heads, headDimension: headDimension) : 0
     }
 
     func execute(_ task: Int, scratch: UnsafeMutableRawPointer) {
@@ -122,6 +131,16 @@ struct AttentionStep {
         if part >= used { return }
         var arguments = arguments(row, count, head, scratch)
         let span = used == 1 ? seen.count : ((seen.count + used - 1) / used + 15) / 16 * 16
+        if let prologue {
+            let (made, group) = ((scratch + Self.rangeBytes).assumingMemoryBound(to: Float.self), heads / layout.heads)
+            let key = made + count * group * layout.headDimension
+            store(prologue, slot: slots[row], head: head, of: seen.lowerBound + part * span..<seen.lowerBound + (part + 1) * span, scratch: key)
+            if let queries = prologue.queries {
+                for index in 0..<count { queries.finish(row + index, heads: head * group, count: group, into: made + index * group * layout.headDimension) }
+                arguments.queries = UnsafePointer(made)
+                arguments.query_row_stride = Int64(group * layout.headDimension)
+            }
+        }
         if part + 1 < used {
             arguments.next_keys = key(seen.lowerBound + (part + 1) * span, row, head)
         } else if head + 1 < layout.heads {
@@ -160,6 +179,16 @@ struct AttentionStep {
         results.output_row_stride = Int64(heads * layout.headDimension)
         results.output_head_stride = Int64(layout.headDimension)
         merge(&results)
+    }
+
+    /// Stores the new keys and values of a sequence that lie in a part of its positions: nobody else reads them before the step is over. Tokens of one
+    /// sequence may be apart in a batch; then each of their tasks stores what it reads, the same bytes.
+    private func store(_ prologue: AttentionPrologue, slot: Int32, head: Int, of part: Range<Int>, scratch: UnsafeMutablePointer<Float>) {
+        for row in 0..<tasks.rows where slots[row] == slot && part.contains(Int(positions[row])) {
+            let offset = layout.offset(slot: Int(slot), head: head) + Int(positions[row]) * layout.rowBytes
+            prologue.keys?.store(row, head: head, at: offset, scratch: scratch)
+            prologue.values?.store(row, head: head, at: offset, scratch: scratch)
+        }
     }
 
     /// Parts that `seen` positions are cut into: none so small that merging costs more than it evens out.
@@ -247,7 +276,7 @@ struct AttentionStep {
         arguments.output = out + element
         arguments.output_row_stride = Int64(heads * layout.headDimension)
         arguments.output_head_stride = Int64(layout.headDimension)
-        arguments.scratch = scratch + Self.rangeBytes
+        arguments.scratch = scratch + Self.rangeBytes + Self.prologueBytes(rows: tasks.rowsPerTask, heads: group, headDimension: layout.headDimension)
         return arguments
     }
 }

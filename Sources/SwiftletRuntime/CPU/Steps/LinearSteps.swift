@@ -20,14 +20,8 @@ struct QuantiseStep {
 ///
 /// With one row or a few, sharing these out is dearer than doing them on every thread: it would cost two hand-overs between the cores a layer.
 struct LinearPrologue {
-    struct Norm {
-        let kernel: RMSNormKernel
-        let scale: UnsafePointer<Float>?
-        let epsilon: Float
-    }
-
     /// Nil: x is rounded as it is.
-    let norm: Norm?
+    let norm: RootMeanSquareNorm?
     let x: UnsafePointer<Float>
     let width: Int
     let rows: Int
