@@ -126,7 +126,7 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
         var next: Int?
         for index in phases.indices.reversed() {
             phases[index].next = next
-            if case .linear(let step) = steps[phases[index].steps.lowerBound].step { next = step.readsWeightsOnce ? phases[index].steps.lowerBound : nil }
+            if case .linear(let step) = steps[phases[index].steps.lowerBound].step { next = step.pointee.readsWeightsOnce ? phases[index].steps.lowerBound : nil }
         }
         return phases
     }
@@ -142,7 +142,7 @@ final class CPUBoundProgram: PoolTask, BoundProgram {
             // Only a thread that has a task prepares: what it reads cannot change before that task is done.
             var isPrepared = false
             if let next = phase.next, ahead.step != next, case .linear(let step) = steps[next] {
-                ahead = WeightsAhead(step, number: next, worker: worker.index, of: program.pool.threadCount)
+                ahead = WeightsAhead(step.pointee, number: next, worker: worker.index, of: program.pool.threadCount)
             }
             if ahead.step == phase.steps.lowerBound { ahead.fetchFirst() }
             worker.share(phase.tasks) { task in

@@ -74,9 +74,9 @@ extension CPULowering {
         let count = graph[node.inputs[0]].type.shape[0]
         emitRowWise { binder in
             .rotaryTable(
-                RotaryTableStep(
+                try binder.keep(RotaryTableStep(
                     frequencies: frequencies, magnitude: magnitude, dimensions: table.dimensions, positions: binder.indices(positions),
-                    out: binder.floats(out), tasks: RowTasks(count: try binder.size(count), elementsPerRow: table.dimensions * 16)))
+                    out: binder.floats(out), tasks: RowTasks(count: try binder.size(count), elementsPerRow: table.dimensions * 16))))
         }
     }
 
@@ -91,10 +91,10 @@ extension CPULowering {
             let (heads, headDimension) = (try binder.size(type.shape[1]), try binder.size(type.shape[2]))
             let isLeftOut = try chain?.isLeftToAttention(binder) ?? false
             return .rotary(
-                RotaryStep(
+                try binder.keep(RotaryStep(
                     kernel: kernel, x: binder.floats(x), table: binder.floats(angles), heads: heads, headDimension: headDimension,
                     dimensions: try binder.size(table.shape[1]), out: binder.floats(out),
-                    tasks: RowTasks(count: isLeftOut ? 0 : try binder.size(type.shape[0]), elementsPerRow: heads * headDimension)))
+                    tasks: RowTasks(count: isLeftOut ? 0 : try binder.size(type.shape[0]), elementsPerRow: heads * headDimension))))
         }
     }
 
@@ -185,10 +185,10 @@ extension CPULowering {
             let layout = try layout(binder)
             let count = try binder.size(shape[0])
             return .cacheWrite(
-                CacheWriteStep(
+                try binder.keep(CacheWriteStep(
                     store: store, layout: layout, state: binder.raw(state), x: binder.floats(x), positions: binder.indices(positions),
                     slots: binder.indices(sequences),
-                    tasks: RowTasks(count: isAbsorbed && AttentionTasks.isFew(count) ? 0 : count, elementsPerRow: layout.heads * layout.headDimension)))
+                    tasks: RowTasks(count: isAbsorbed && AttentionTasks.isFew(count) ? 0 : count, elementsPerRow: layout.heads * layout.headDimension))))
         }
     }
 
@@ -224,16 +224,16 @@ extension CPULowering {
             },
             { binder in
                 let tasks = tasks(try binder.size(count))
-                let prologue = !AttentionTasks.isFew(tasks.rows) ? nil : AttentionPrologue(
-                    queries: try queryChain.flatMap { try $0.isLeftToAttention(binder) ? try $0.unfinished(binder) : nil },
-                    keys: try writes.keys?.unstored(binder), values: try writes.values?.unstored(binder))
+                let prologue = try AttentionPrologue(
+                    queries: queryChain.flatMap { try $0.isLeftToAttention(binder) ? try $0.unfinished(binder) : nil },
+                    keys: writes.keys?.unstored(binder), values: writes.values?.unstored(binder))
                 return .attention(
-                    AttentionStep(
+                    try binder.keep(AttentionStep(
                         kernel: kernel, merge: merge, layout: try layout(binder), keys: binder.raw(keys), values: binder.raw(values),
                         queries: binder.floats(queries), out: binder.floats(out), positions: binder.indices(positions), slots: binder.indices(sequences),
                         heads: heads, tasks: tasks, partials: binder.floats(partials),
                         finished: try binder.counters(tasks.parts > 1 ? tasks.rows * attention.keyValueHeads : 0), scale: attention.scale,
-                        softcap: attention.softcap ?? 0, window: attention.window ?? Int.max, prologue: prologue))
+                        softcap: attention.softcap ?? 0, window: attention.window ?? Int.max, prologue: AttentionTasks.isFew(tasks.rows) ? UnsafePointer(try binder.keep(prologue)) : nil)))
             })
     }
 }

@@ -22,11 +22,11 @@ extension CPULowering {
             emit { binder in
                 let rows = try binder.product(leading)
                 return .ranked(
-                    RankedStep(
+                    try binder.keep(RankedStep(
                         stage: stage, sums: binder.floats(sums), fine: fine, refine: refine, reductions: reductions, x: binder.floats(x),
                         activations: binder.raw(activations), activationRowBytes: ck_activation_row_bytes(activation, Int64(fine.columns)),
                         activation: activation, best: binder.indices(best), rows: rows > RankedStep.mostRows ? 0 : rows, maxima: binder.floats(maxima),
-                        heaps: binder.floats(heaps), reaches: binder.raw(reaches).assumingMemoryBound(to: RankedStep.Reach.self)))
+                        heaps: binder.floats(heaps), reaches: binder.raw(reaches).assumingMemoryBound(to: RankedStep.Reach.self))))
             }
         }
     }

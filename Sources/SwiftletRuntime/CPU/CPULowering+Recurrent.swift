@@ -53,12 +53,12 @@ extension CPULowering {
         let outputs = node.outputs.map { slot(writing: $0) }
         emit(scratchBytes: { _ in RecurrentStep.scratchBytes(batch: batch, hidden: hidden, gates: gates) }) { binder in
             .recurrent(
-                RecurrentStep(
+                try binder.keep(RecurrentStep(
                     cell: cell, manyRows: manyRows, fewRows: fewRows, directions: try binder.store(all), directionCount: directions, steps: steps,
                     batch: batch, width: width, hidden: hidden, gates: gates, inputPanelBytes: inputPanelBytes, recurringPanelBytes: recurringPanelBytes,
                     panelCount: panelCount, x: UnsafePointer(binder.floats(x)), firstHidden: firstHidden.map { UnsafePointer(binder.floats($0)) },
                     firstCell: firstCell.map { UnsafePointer(binder.floats($0)) }, products: binder.floats(products), out: binder.floats(outputs[0]),
-                    lastHidden: binder.floats(outputs[1]), lastCell: outputs.count > 2 ? binder.floats(outputs[2]) : nil))
+                    lastHidden: binder.floats(outputs[1]), lastCell: outputs.count > 2 ? binder.floats(outputs[2]) : nil)))
         }
     }
 

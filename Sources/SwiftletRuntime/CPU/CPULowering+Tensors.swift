@@ -85,7 +85,7 @@ extension CPULowering {
                 shape[..<first].reduce(1, *), shape[first..<first + axes.count].reduce(1, *), shape[(first + axes.count)...].reduce(1, *)
             )
             emit { binder in
-                .reduce(ReduceStep(reduction: reduction, x: binder.floats(x), out: binder.floats(out), outer: outer, count: count, inner: inner))
+                .reduce(try binder.keep(ReduceStep(reduction: reduction, x: binder.floats(x), out: binder.floats(out), outer: outer, count: count, inner: inner)))
             }
         case .matmul: try lowerProduct(node)
         case .recurrent(let recurrent): try lower(recurrent, node)
@@ -105,9 +105,9 @@ extension CPULowering {
         let kernel = fastest(function, pairs: pairs, vector)
         emit { binder in
             .elements(
-                ElementStep(
+                try binder.keep(ElementStep(
                     function: kernel, a: binder.floats(operands[0]), b: binder.floats(operands[operands.count - 1]), out: binder.floats(out),
-                    axes: try binder.store(axes), axisCount: axes.count))
+                    axes: try binder.store(axes), axisCount: axes.count)))
         }
     }
 
@@ -160,9 +160,9 @@ extension CPULowering {
         let (left, right, out) = (slot(reading: node.inputs[0]), slot(reading: node.inputs[1]), slot(writing: node.outputs[0]))
         emit(scratchBytes: { _ in ProductStep.scratchBytes(k: k) }) { binder in
             .product(
-                ProductStep(
+                try binder.keep(ProductStep(
                     kernel: kernel, a: binder.floats(left), b: binder.floats(right), out: binder.floats(out), m: m, n: n, k: k, batch: offsets.count,
-                    offsets: try binder.store(offsets)))
+                    offsets: try binder.store(offsets))))
         }
     }
 }

@@ -182,9 +182,9 @@ struct CPULowering {
             emit { binder in
                 let width = try binder.product(type.shape.dropFirst())
                 return .gatherRows(
-                    GatherRowsStep(
+                    try binder.keep(GatherRowsStep(
                         x: binder.raw(x), rowBytes: width * type.element.byteCount, indices: binder.indices(indices), out: binder.raw(out),
-                        tasks: RowTasks(count: try binder.product(count), elementsPerRow: width)))
+                        tasks: RowTasks(count: try binder.product(count), elementsPerRow: width))))
             }
         case .rmsNorm(let epsilon):
             let scale = node.inputs.count > 1 ? slot(reading: node.inputs[1]) : nil
@@ -253,9 +253,9 @@ struct CPULowering {
         let (width, count) = (weight.shape[1], graph[node.inputs[1]].type.shape)
         emitRowWise { binder in
             .embedding(
-                EmbeddingStep(
+                try binder.keep(EmbeddingStep(
                     table: .rows(binder.raw(source), bytes: rowBytes, decoder), ids: binder.indices(ids), width: width, out: binder.floats(out),
-                    tasks: RowTasks(count: try binder.product(count), elementsPerRow: width)))
+                    tasks: RowTasks(count: try binder.product(count), elementsPerRow: width))))
         }
     }
 
@@ -278,12 +278,12 @@ struct CPULowering {
         let count = graph[node.inputs[1]].type.shape
         emitRowWise { binder in
             .embedding(
-                EmbeddingStep(
+                try binder.keep(EmbeddingStep(
                     table: matrix.fine.map { .split(matrix.panels, $0) }
                         ?? (matrix.sparse == CK_SPARSE_NONE ? .panels(matrix.panels, matrix.format) : .sparsePanels(matrix.panels, matrix.sparse)),
                     ids: binder.indices(ids),
                     width: matrix.columns, out: binder.floats(out),
-                    tasks: RowTasks(count: try binder.product(count), elementsPerRow: matrix.columns)))
+                    tasks: RowTasks(count: try binder.product(count), elementsPerRow: matrix.columns))))
         }
     }
 
@@ -300,7 +300,7 @@ struct CPULowering {
             let count = try binder.product(type.shape.dropLast())
             let isLeftOut = try isPrivate && LinearPrologue.suits(rows: count, width: width) || chain?.isLeftToAttention(binder) ?? false
             let rows = RowTasks(count: isLeftOut ? 0 : count, elementsPerRow: width)
-            return .rows(RowStep(function: function(binder), x: binder.floats(x), width: width, out: binder.floats(out), tasks: rows))
+            return .rows(try binder.keep(RowStep(function: function(binder), x: binder.floats(x), width: width, out: binder.floats(out), tasks: rows)))
         }
     }
 
@@ -327,9 +327,9 @@ struct CPULowering {
             let width = try type.shape.last.map { try binder.size($0) } ?? 1
             let rows = RowTasks(count: try binder.product(type.shape.dropLast()), elementsPerRow: width)
             return .binary(
-                BinaryStep(
+                try binder.keep(BinaryStep(
                     function: kernel, a: binder.floats(a), b: binder.floats(b), strideB: isRow ? 0 : width, width: width, out: binder.floats(out),
-                    tasks: rows))
+                    tasks: rows)))
         }
     }
 
@@ -392,9 +392,9 @@ struct CPULowering {
             let count = try binder.product(leading)
             let isLeftOut = isPrivate && LinearPrologue.suits(rows: count, width: width)
             return .quantise(
-                QuantiseStep(
+                try binder.keep(QuantiseStep(
                     kernel: kernel, x: binder.floats(source), width: width, out: binder.raw(rounded), rowBytes: rowBytes,
-                    tasks: RowTasks(count: isLeftOut ? 0 : count, elementsPerRow: width)))
+                    tasks: RowTasks(count: isLeftOut ? 0 : count, elementsPerRow: width))))
         }
         touch(source)
         touch(rounded)
@@ -561,10 +561,10 @@ struct CPULowering {
                     return bound
                 }
                 return .linear(
-                    LinearStep(
+                    try binder.keep(LinearStep(
                         targets: try binder.store(bound), targetCount: bound.count, taskCount: rows == 0 ? 0 : firstTask,
                         prologue: prologue?(binder, rows), epilogue: try epilogue(binder),
-                        add: vector.add, columns: width, rows: rows))
+                        add: vector.add, columns: width, rows: rows)))
             })
         if linear.isRanked, let fine = weights[0].fine {
             try rank(node, outputs[0], activations: inputs[0].slot, fine)

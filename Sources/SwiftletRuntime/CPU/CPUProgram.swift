@@ -79,6 +79,10 @@ final class StepBinder {
     let binding: Binding
     let addresses: [UnsafeMutableRawPointer]
     private(set) var tables: [AlignedMemory] = []
+    /// What is left of the memory steps are kept in.
+    private var chunk = UnsafeMutableRawPointer(bitPattern: 64).unsafelyUnwrapped
+    private var chunkLeft = 0
+    private static let chunkBytes = 16 * 1024
 
     init(binding: Binding, addresses: [UnsafeMutableRawPointer]) {
         self.binding = binding
@@ -92,6 +96,23 @@ final class StepBinder {
         let pointer = memory.base.bindMemory(to: Element.self, capacity: elements.count)
         pointer.initialize(from: elements, count: elements.count)
         return UnsafePointer(pointer)
+    }
+
+    /// A step's data, in a place of its own: a step is then as small as a pointer, and handing one to a task copies nothing else.
+    func keep<Step>(_ step: Step) throws -> UnsafeMutablePointer<Step> {
+        precondition(_isPOD(Step.self), "\(Step.self) is not plain data")
+        let bytes = (MemoryLayout<Step>.stride + 63) / 64 * 64
+        if bytes > chunkLeft {
+            chunkLeft = max(bytes, Self.chunkBytes)
+            let memory = try AlignedMemory(byteCount: chunkLeft, purpose: "steps")
+            tables.append(memory)
+            chunk = memory.base
+        }
+        let pointer = chunk.bindMemory(to: Step.self, capacity: 1)
+        pointer.initialize(to: step)
+        chunk += bytes
+        chunkLeft -= bytes
+        return pointer
     }
 
     /// Counters the tasks of one step share, zero at first, that live as long as the bound program.

@@ -1,42 +1,46 @@
-// One step of a bound program: plain data (addresses, sizes, kernel pointers), so that running a token touches no reference count.
+// One step of a bound program: plain data (addresses, sizes, kernel pointers) behind a pointer, so that running a token touches no reference count and
+// copies no data to get at a step.
 
 /// A step with everything fixed. Each case's payload has a file in Steps/.
 enum CPUStep {
-    case embedding(EmbeddingStep)
-    case gatherRows(GatherRowsStep)
-    case rows(RowStep)
-    case binary(BinaryStep)
-    case quantise(QuantiseStep)
-    case linear(LinearStep)
-    case rotaryTable(RotaryTableStep)
-    case rotary(RotaryStep)
-    case cacheWrite(CacheWriteStep)
-    case attention(AttentionStep)
-    case window(WindowStep)
-    case copy(CopyStep)
-    case elements(ElementStep)
-    case reduce(ReduceStep)
-    case product(ProductStep)
-    case resize(ResizeStep)
-    case recurrent(RecurrentStep)
-    case quantizedWindow(QuantizedWindowStep)
-    case levels(LevelStep)
-    case cast(CastStep)
-    case chain(ChainStep)
-    case ranked(RankedStep)
+    /// Where `StepBinder.keep` put it.
+    typealias Kept = UnsafeMutablePointer
+
+    case embedding(Kept<EmbeddingStep>)
+    case gatherRows(Kept<GatherRowsStep>)
+    case rows(Kept<RowStep>)
+    case binary(Kept<BinaryStep>)
+    case quantise(Kept<QuantiseStep>)
+    case linear(Kept<LinearStep>)
+    case rotaryTable(Kept<RotaryTableStep>)
+    case rotary(Kept<RotaryStep>)
+    case cacheWrite(Kept<CacheWriteStep>)
+    case attention(Kept<AttentionStep>)
+    case window(Kept<WindowStep>)
+    case copy(Kept<CopyStep>)
+    case elements(Kept<ElementStep>)
+    case reduce(Kept<ReduceStep>)
+    case product(Kept<ProductStep>)
+    case resize(Kept<ResizeStep>)
+    case recurrent(Kept<RecurrentStep>)
+    case quantizedWindow(Kept<QuantizedWindowStep>)
+    case levels(Kept<LevelStep>)
+    case cast(Kept<CastStep>)
+    case chain(Kept<ChainStep>)
+    case ranked(Kept<RankedStep>)
     /// What became part of a later step.
     case nothing
 
     /// The rows of a step that makes each row from the same row of what it reads: it may run beside its neighbours of that kind, row by row.
     var rows: RowTasks? {
         switch self {
-        case .embedding(let step): step.tasks
-        case .rows(let step): step.tasks
-        case .binary(let step): step.tasks
-        case .quantise(let step): step.tasks
-        case .rotaryTable(let step): step.tasks
-        case .rotary(let step): step.tasks
-        case .cacheWrite(let step): step.tasks
+        case .embedding(let step): step.pointee.tasks
+        case .rows(let step): step.pointee.tasks
+        case .binary(let step): step.pointee.tasks
+        case .quantise(let step): step.pointee.tasks
+        case .rotaryTable(let step): step.pointee.tasks
+        case .rotary(let step): step.pointee.tasks
+        case .cacheWrite(let step): step.pointee.tasks
         case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels, .cast, .chain, .ranked, .nothing: nil
         }
     }
@@ -45,24 +49,18 @@ enum CPUStep {
     var source: UnsafeRawPointer? {
         get {
             switch self {
-            case .copy(let step): step.x
-            case .levels(let step): step.readsFloats ? step.a : nil
-            case .cast(let step): step.x
+            case .copy(let step): step.pointee.x
+            case .levels(let step): step.pointee.readsFloats ? step.pointee.a : nil
+            case .cast(let step): step.pointee.x
             default: nil
             }
         }
-        set {
+        nonmutating set {
             guard let newValue else { return }
             switch self {
-            case .copy(var step):
-                step.x = newValue
-                self = .copy(step)
-            case .levels(var step):
-                step.a = newValue
-                self = .levels(step)
-            case .cast(var step):
-                step.x = newValue
-                self = .cast(step)
+            case .copy(let step): step.pointee.x = newValue
+            case .levels(let step): step.pointee.a = newValue
+            case .cast(let step): step.pointee.x = newValue
             default: break
             }
         }
@@ -71,21 +69,21 @@ enum CPUStep {
     /// How many tasks the threads share.
     var taskCount: Int {
         switch self {
-        case .gatherRows(let step): step.taskCount
-        case .linear(let step): step.taskCount
-        case .attention(let step): step.taskCount
-        case .window(let step): step.taskCount
-        case .copy(let step): step.taskCount
-        case .elements(let step): step.taskCount
-        case .reduce(let step): step.taskCount
-        case .product(let step): step.taskCount
-        case .resize(let step): step.taskCount
-        case .recurrent(let step): step.taskCount
-        case .quantizedWindow(let step): step.taskCount
-        case .levels(let step): step.taskCount
-        case .cast(let step): step.taskCount
-        case .chain(let step): step.taskCount
-        case .ranked(let step): step.taskCount
+        case .gatherRows(let step): step.pointee.taskCount
+        case .linear(let step): step.pointee.taskCount
+        case .attention(let step): step.pointee.taskCount
+        case .window(let step): step.pointee.taskCount
+        case .copy(let step): step.pointee.taskCount
+        case .elements(let step): step.pointee.taskCount
+        case .reduce(let step): step.pointee.taskCount
+        case .product(let step): step.pointee.taskCount
+        case .resize(let step): step.pointee.taskCount
+        case .recurrent(let step): step.pointee.taskCount
+        case .quantizedWindow(let step): step.pointee.taskCount
+        case .levels(let step): step.pointee.taskCount
+        case .cast(let step): step.pointee.taskCount
+        case .chain(let step): step.pointee.taskCount
+        case .ranked(let step): step.pointee.taskCount
         case .nothing: 0
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite: rows?.taskCount ?? 0
         }
@@ -94,28 +92,28 @@ enum CPUStep {
     /// What the calling thread does for itself before its first task of this step.
     @inline(__always)
     func prepare(scratch: UnsafeMutableRawPointer) {
-        if case .linear(let step) = self { step.prepare(scratch) }
+        if case .linear(let step) = self { step.pointee.prepare(scratch) }
     }
 
     /// Runs one task of a step that is not made of rows. `scratch` is the calling thread's own.
     @inline(__always)
     func execute(task: Int, scratch: UnsafeMutableRawPointer) {
         switch self {
-        case .gatherRows(let step): step.execute(task)
-        case .linear(let step): step.execute(task, scratch: scratch)
-        case .attention(let step): step.execute(task, scratch: scratch)
-        case .window(let step): step.execute(task, scratch: scratch)
-        case .copy(let step): step.execute(task)
-        case .elements(let step): step.execute(task)
-        case .reduce(let step): step.execute(task)
-        case .product(let step): step.execute(task, scratch: scratch)
-        case .resize(let step): step.execute(task)
-        case .recurrent(let step): step.execute(task, scratch: scratch)
-        case .quantizedWindow(let step): step.execute(task)
-        case .levels(let step): step.execute(task)
-        case .cast(let step): step.execute(task)
-        case .chain(let step): step.execute(task, scratch: scratch)
-        case .ranked(let step): step.execute(task)
+        case .gatherRows(let step): step.pointee.execute(task)
+        case .linear(let step): step.pointee.execute(task, scratch: scratch)
+        case .attention(let step): step.pointee.execute(task, scratch: scratch)
+        case .window(let step): step.pointee.execute(task, scratch: scratch)
+        case .copy(let step): step.pointee.execute(task)
+        case .elements(let step): step.pointee.execute(task)
+        case .reduce(let step): step.pointee.execute(task)
+        case .product(let step): step.pointee.execute(task, scratch: scratch)
+        case .resize(let step): step.pointee.execute(task)
+        case .recurrent(let step): step.pointee.execute(task, scratch: scratch)
+        case .quantizedWindow(let step): step.pointee.execute(task)
+        case .levels(let step): step.pointee.execute(task)
+        case .cast(let step): step.pointee.execute(task)
+        case .chain(let step): step.pointee.execute(task, scratch: scratch)
+        case .ranked(let step): step.pointee.execute(task)
         case .embedding, .rows, .binary, .quantise, .rotaryTable, .rotary, .cacheWrite, .nothing: break
         }
     }
@@ -124,13 +122,13 @@ enum CPUStep {
     @inline(__always)
     func execute(rows: Range<Int>) {
         switch self {
-        case .embedding(let step): step.execute(rows)
-        case .rows(let step): step.execute(rows)
-        case .binary(let step): step.execute(rows)
-        case .quantise(let step): step.execute(rows)
-        case .rotaryTable(let step): step.execute(rows)
-        case .rotary(let step): step.execute(rows)
-        case .cacheWrite(let step): step.execute(rows)
+        case .embedding(let step): step.pointee.execute(rows)
+        case .rows(let step): step.pointee.execute(rows)
+        case .binary(let step): step.pointee.execute(rows)
+        case .quantise(let step): step.pointee.execute(rows)
+        case .rotaryTable(let step): step.pointee.execute(rows)
+        case .rotary(let step): step.pointee.execute(rows)
+        case .cacheWrite(let step): step.pointee.execute(rows)
         case .gatherRows, .linear, .attention, .window, .copy, .elements, .reduce, .product, .resize, .recurrent, .quantizedWindow, .levels, .cast, .chain, .ranked, .nothing: break
         }
     }

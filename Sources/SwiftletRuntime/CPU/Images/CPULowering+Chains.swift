@@ -69,7 +69,7 @@ extension CPULowering {
         self.steps[end] = LoweredStep(
             bind: { binder in
                 let table = try binder.store(steps(binder))
-                return .chain(ChainStep(steps: table, count: windows.count, images: first.input.count, elementBytes: elementBytes, ranges: ranges))
+                return .chain(try binder.keep(ChainStep(steps: table, count: windows.count, images: first.input.count, elementBytes: elementBytes, ranges: ranges)))
             }, scratchBytes: { _ in scratchBytes }, isRowWise: false, nodes: nodes)
     }
 }

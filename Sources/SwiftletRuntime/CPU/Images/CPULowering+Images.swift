@@ -108,11 +108,11 @@ extension CPULowering {
             let window = open.window
             let args = window.args(binder, readsInput: true, writesOutput: true)
             return .window(
-                WindowStep(
+                try binder.keep(WindowStep(
                     kernel: window.kernel, args: try binder.store([args]), images: window.input.count, groups: window.groups,
                     elementBytes: window.input.elementBytes, inputStride: window.input.elements, outputStride: window.output.elements, residualStride: window.output.elements,
                     factorStride: window.factor == nil ? 0 : window.output.channels, groupInputs: Int(window.shape.input_channels),
-                    groupOutputs: Int(window.shape.output_channels), groupPanelBytes: window.groupPanelBytes, cut: window.cut))
+                    groupOutputs: Int(window.shape.output_channels), groupPanelBytes: window.groupPanelBytes, cut: window.cut)))
         }
     }
 
@@ -343,10 +343,10 @@ extension CPULowering {
         let rows = table(rank == 4 ? 2 : nil, input.height), columns = table(rank - 1, input.width)
         emit { binder in
             .resize(
-                ResizeStep(
+                try binder.keep(ResizeStep(
                     x: binder.floats(x), out: binder.floats(out), images: input.count, height: input.height, width: input.width, channels: input.channels,
                     outHeight: output.height, outWidth: output.width, rows: ResizeTaps(starts: try binder.store(rows.starts), taps: try binder.store(rows.taps)),
-                    columns: ResizeTaps(starts: try binder.store(columns.starts), taps: try binder.store(columns.taps))))
+                    columns: ResizeTaps(starts: try binder.store(columns.starts), taps: try binder.store(columns.taps)))))
         }
     }
 
@@ -357,7 +357,7 @@ extension CPULowering {
         let x = node.inputs[0], (from, to) = slotsInAnyOrder(node)
         let count = try sizes(x).reduce(1, *)
         let function: CastStep.Function = graph[x].type.element == .f32 ? .narrow(vector.f32ToBF16) : .widen(vector.bf16ToF32)
-        emit { binder in .cast(CastStep(function: function, x: UnsafeRawPointer(binder.raw(from)), out: binder.raw(to), count: count)) }
+        emit { binder in .cast(try binder.keep(CastStep(function: function, x: UnsafeRawPointer(binder.raw(from)), out: binder.raw(to), count: count))) }
     }
 
     private mutating func lowerImageConcat(_ node: Node) {
@@ -499,9 +499,9 @@ extension CPULowering {
         emit { binder in
             let axes = [ElementStep.Axis(size: count, strideA: 1, strideB: operands.count > 1 ? 1 : 0)]
             return .elements(
-                ElementStep(
+                try binder.keep(ElementStep(
                     function: kernel, a: binder.floats(operands[0]), b: binder.floats(operands[operands.count - 1]), out: binder.floats(out),
-                    axes: try binder.store(axes), axisCount: 1))
+                    axes: try binder.store(axes), axisCount: 1)))
         }
     }
 

@@ -109,7 +109,7 @@ extension CPULowering {
     private mutating func emitLevels(_ function: LevelStep.Function, _ node: Node, _ a: SlotID, _ b: SlotID, _ out: SlotID) throws {
         guard let set = ck_levels_find(backend.isa) else { throw noKernel(node) }
         let count = try sizes(node.inputs[0]).reduce(1, *)
-        emit { binder in .levels(LevelStep(set: set, function: function, a: binder.raw(a), b: binder.raw(b), out: binder.raw(out), count: count)) }
+        emit { binder in .levels(try binder.keep(LevelStep(set: set, function: function, a: binder.raw(a), b: binder.raw(b), out: binder.raw(out), count: count))) }
     }
 
     // MARK: Products
@@ -231,7 +231,7 @@ extension CPULowering {
             (args.output_zero, args.low, args.high) = (UInt8(zeros.output), UInt8(range.lowerBound), UInt8(range.upperBound))
             args.output = binder.raw(out).assumingMemoryBound(to: UInt8.self)
             args.output_pixel_stride = Int64(strides.output)
-            return .quantizedWindow(step(try binder.store([args])))
+            return .quantizedWindow(try binder.keep(step(try binder.store([args]))))
         }
     }
 }

@@ -130,9 +130,9 @@ extension CPULowering {
         let table = simple
         emit { binder in
             .copy(
-                CopyStep(
+                try binder.keep(CopyStep(
                     x: UnsafeRawPointer(binder.raw(x)) + offset * elementBytes, out: binder.raw(out) + outOffset * elementBytes, axes: try binder.store(table),
-                    axisCount: table.count, elementBytes: elementBytes, perTask: perTask, taskCount: isEmpty ? 0 : (table[0].size + perTask - 1) / perTask))
+                    axisCount: table.count, elementBytes: elementBytes, perTask: perTask, taskCount: isEmpty ? 0 : (table[0].size + perTask - 1) / perTask)))
         }
     }
 }

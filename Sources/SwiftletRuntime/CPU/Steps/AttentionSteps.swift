@@ -84,7 +84,8 @@ struct AttentionStep {
     let softcap: Float
     /// Positions a token sees, itself included.
     let window: Int
-    let prologue: AttentionPrologue?
+    /// What is left to do for the tokens before they attend, when they are few.
+    let prologue: UnsafePointer<AttentionPrologue>?
 
     var taskCount: Int { tasks.count }
 
@@ -135,7 +136,7 @@ struct AttentionStep {
             let (made, group) = ((scratch + Self.rangeBytes).assumingMemoryBound(to: Float.self), heads / layout.heads)
             let key = made + count * group * layout.headDimension
             store(prologue, slot: slots[row], head: head, of: seen.lowerBound + part * span..<seen.lowerBound + (part + 1) * span, scratch: key)
-            if let queries = prologue.queries {
+            if let queries = prologue.pointee.queries {
                 for index in 0..<count { queries.finish(row + index, heads: head * group, count: group, into: made + index * group * layout.headDimension) }
                 arguments.queries = UnsafePointer(made)
                 arguments.query_row_stride = Int64(group * layout.headDimension)
@@ -183,11 +184,11 @@ struct AttentionStep {
 
     /// Stores the new keys and values of a sequence that lie in a part of its positions: nobody else reads them before the step is over. Tokens of one
     /// sequence may be apart in a batch; then each of their tasks stores what it reads, the same bytes.
-    private func store(_ prologue: AttentionPrologue, slot: Int32, head: Int, of part: Range<Int>, scratch: UnsafeMutablePointer<Float>) {
+    private func store(_ prologue: UnsafePointer<AttentionPrologue>, slot: Int32, head: Int, of part: Range<Int>, scratch: UnsafeMutablePointer<Float>) {
         for row in 0..<tasks.rows where slots[row] == slot && part.contains(Int(positions[row])) {
             let offset = layout.offset(slot: Int(slot), head: head) + Int(positions[row]) * layout.rowBytes
-            prologue.keys?.store(row, head: head, at: offset, scratch: scratch)
-            prologue.values?.store(row, head: head, at: offset, scratch: scratch)
+            prologue.pointee.keys?.store(row, head: head, at: offset, scratch: scratch)
+            prologue.pointee.values?.store(row, head: head, at: offset, scratch: scratch)
         }
     }
 
