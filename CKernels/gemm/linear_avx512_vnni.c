@@ -56,6 +56,8 @@ CK_INLINE void tile(const ck_linear_args *args, const uint8_t *panel, int64_t fi
     const size_t record_offset = ck_activation_block_offset(terms, k);
     const uint8_t *activations = (const uint8_t *)args->activations + args->activation_stride_bytes * (size_t)first_row;
     const uint8_t *block = panel + ck_panel_header_bytes;
+    // Blocks are fetched a fixed distance ahead of themselves, so the header between two panels needs its own request.
+    if (first_row == 0) _mm_prefetch((const char *)panel + prefetch_bytes, _MM_HINT_T0);
     __m512 total[row_tile];
 #pragma clang loop unroll(full)
     for (int m = 0; m < count; m++) total[m] = _mm512_setzero_ps();
