@@ -82,18 +82,24 @@ CK_INLINE void quantize_row(const float *x, int64_t blocks, int8_t *high, int8_t
     }
 }
 
-CK_INLINE void quantize(const float *source, int64_t source_stride, int64_t rows, int64_t k, void *destination, size_t row_stride_bytes, ck_activation_format format) {
+CK_INLINE void quantize(
+    const float *source, int64_t source_stride, int64_t rows, int64_t k, int64_t first, int64_t count, void *destination, size_t row_stride_bytes,
+    ck_activation_format format) {
     const size_t low_offset = ck_activation_low_offset(k), record_offset = ck_activation_block_offset(format, k);
     for (int64_t r = 0; r < rows; r++) {
         uint8_t *row = (uint8_t *)destination + row_stride_bytes * (size_t)r;
-        quantize_row(source + r * source_stride, k / CK_BLOCK, (int8_t *)row, (int8_t *)row + low_offset, (ck_activation_block *)(void *)(row + record_offset), format);
+        int8_t *high = (int8_t *)row + first;
+        ck_activation_block *records = (ck_activation_block *)(void *)(row + record_offset) + first / CK_BLOCK;
+        quantize_row(source + r * source_stride, count / CK_BLOCK, high, high + low_offset, records, format);
     }
 }
 
-static void quantize_q8(const float *source, int64_t source_stride, int64_t rows, int64_t k, void *destination, size_t row_stride_bytes) {
-    quantize(source, source_stride, rows, k, destination, row_stride_bytes, CK_ACT_Q8);
+static void quantize_q8(
+    const float *source, int64_t source_stride, int64_t rows, int64_t k, int64_t first, int64_t count, void *destination, size_t row_stride_bytes) {
+    quantize(source, source_stride, rows, k, first, count, destination, row_stride_bytes, CK_ACT_Q8);
 }
 
-static void quantize_q15(const float *source, int64_t source_stride, int64_t rows, int64_t k, void *destination, size_t row_stride_bytes) {
-    quantize(source, source_stride, rows, k, destination, row_stride_bytes, CK_ACT_Q15);
+static void quantize_q15(
+    const float *source, int64_t source_stride, int64_t rows, int64_t k, int64_t first, int64_t count, void *destination, size_t row_stride_bytes) {
+    quantize(source, source_stride, rows, k, first, count, destination, row_stride_bytes, CK_ACT_Q15);
 }

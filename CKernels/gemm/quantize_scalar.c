@@ -9,11 +9,11 @@
 
 #include <math.h>
 
-static void quantize_row(const float *x, int64_t k, uint8_t *destination, ck_activation_format format) {
+static void quantize_row(const float *x, int64_t k, int64_t first, int64_t count, uint8_t *destination, ck_activation_format format) {
     int8_t *high = (int8_t *)destination, *low = high + ck_activation_low_offset(k);
     ck_activation_block *records = (ck_activation_block *)(void *)(destination + ck_activation_block_offset(format, k));
-    for (int64_t b = 0; b < k / CK_BLOCK; b++) {
-        const float *block = x + b * CK_BLOCK;
+    for (int64_t b = first / CK_BLOCK; b < (first + count) / CK_BLOCK; b++) {
+        const float *block = x + (b * CK_BLOCK - first);
         uint32_t largest = 0;
         for (int i = 0; i < CK_BLOCK; i++) {
             const uint32_t magnitude = ck_float_to_bits(block[i]) & 0x7fffffffu;
@@ -37,12 +37,16 @@ static void quantize_row(const float *x, int64_t k, uint8_t *destination, ck_act
     }
 }
 
-static void q8(const float *source, int64_t source_stride, int64_t rows, int64_t k, void *destination, size_t row_stride_bytes) {
-    for (int64_t r = 0; r < rows; r++) quantize_row(source + r * source_stride, k, (uint8_t *)destination + row_stride_bytes * (size_t)r, CK_ACT_Q8);
+static void q8(const float *source, int64_t source_stride, int64_t rows, int64_t k, int64_t first, int64_t count, void *destination, size_t row_stride_bytes) {
+    for (int64_t r = 0; r < rows; r++) {
+        quantize_row(source + r * source_stride, k, first, count, (uint8_t *)destination + row_stride_bytes * (size_t)r, CK_ACT_Q8);
+    }
 }
 
-static void q15(const float *source, int64_t source_stride, int64_t rows, int64_t k, void *destination, size_t row_stride_bytes) {
-    for (int64_t r = 0; r < rows; r++) quantize_row(source + r * source_stride, k, (uint8_t *)destination + row_stride_bytes * (size_t)r, CK_ACT_Q15);
+static void q15(const float *source, int64_t source_stride, int64_t rows, int64_t k, int64_t first, int64_t count, void *destination, size_t row_stride_bytes) {
+    for (int64_t r = 0; r < rows; r++) {
+        quantize_row(source + r * source_stride, k, first, count, (uint8_t *)destination + row_stride_bytes * (size_t)r, CK_ACT_Q15);
+    }
 }
 
 static const ck_quantize_row rows[] = {

@@ -241,7 +241,7 @@ package final class LinearKernel: PreparedKernel {
         let values = try Operand<Float>(count: rows * inputs, purpose: "the activations of a kernel benchmark")
         random.fill(values.elements, magnitude: 2)
         if let quantize = ck_quantize_find(activation, 0)?.pointee.function {
-            quantize(values.base, Int64(inputs), Int64(rows), Int64(inputs), activations.base, activationStride)
+            quantize(values.base, Int64(inputs), Int64(rows), Int64(inputs), 0, Int64(inputs), activations.base, activationStride)
         } else {
             for row in 0..<rows {
                 UnsafeMutableRawPointer(activations.base + row * activationStride).copyMemory(

@@ -45,13 +45,13 @@ final class QuantizerKernel: PreparedKernel {
     }
 
     func run(calls: Int) {
-        for _ in 0..<calls { function(values.base, Int64(inputs), Int64(rows), Int64(inputs), output.base, rowBytes) }
+        for _ in 0..<calls { function(values.base, Int64(inputs), Int64(rows), Int64(inputs), 0, Int64(inputs), output.base, rowBytes) }
     }
 
     func verify() throws {
         guard let scalar = ck_quantize_find(activation, 0)?.pointee.function else { return }
         let expected = try Operand<UInt8>(count: rows * rowBytes, purpose: "the check of a kernel benchmark")
-        scalar(values.base, Int64(inputs), Int64(rows), Int64(inputs), expected.base, rowBytes)
+        scalar(values.base, Int64(inputs), Int64(rows), Int64(inputs), 0, Int64(inputs), expected.base, rowBytes)
         output.elements.update(repeating: 0)
         run(calls: 1)
         for (index, (actual, wanted)) in zip(output.elements, expected.elements).enumerated() where actual != wanted {

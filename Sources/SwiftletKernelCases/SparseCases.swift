@@ -111,7 +111,7 @@ final class SparseKernel: PreparedKernel {
         let values = try Operand<Float>(count: rows * inputs, purpose: "the activations of a kernel benchmark")
         random.fill(values.elements, magnitude: 2)
         ck_quantize_find(activation, 0)?.pointee.function(
-            values.base, Int64(inputs), Int64(rows), Int64(inputs), activations.base, ck_activation_row_bytes(activation, Int64(inputs)))
+            values.base, Int64(inputs), Int64(rows), Int64(inputs), 0, Int64(inputs), activations.base, ck_activation_row_bytes(activation, Int64(inputs)))
     }
 
     func run(calls: Int) {

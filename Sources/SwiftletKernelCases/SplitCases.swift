@@ -57,7 +57,7 @@ final class SplitKernel: PreparedKernel {
         let values = try Operand<Float>(count: inputs, purpose: "the activations of a kernel benchmark")
         random.fill(values.elements, magnitude: 2)
         ck_quantize_find(activation, 0)?.pointee.function(
-            values.base, Int64(inputs), 1, Int64(inputs), activations.base, ck_activation_row_bytes(activation, Int64(inputs)))
+            values.base, Int64(inputs), 1, Int64(inputs), 0, Int64(inputs), activations.base, ck_activation_row_bytes(activation, Int64(inputs)))
     }
 
     func run(calls: Int) { for _ in 0..<calls { refine(function, rows) } }

@@ -22,12 +22,15 @@ func quantizationFactors(largest: UInt32, top: Float) -> (scale: Float, inverse:
     return (magnitude / top, top / magnitude)
 }
 
-/// One row: `k` numbers into the format's sections.
+/// The blocks of elements [first, first + count) of a row of `k`, into the format's sections. `x` is where element `first` lies.
 @inline(__always)
-private func quantizeRow<Terms: ActivationTerms>(_: Terms.Type, _ x: UnsafePointer<Float>, _ k: Int64, _ destination: UnsafeMutableRawPointer) {
+private func quantizeRow<Terms: ActivationTerms>(
+    _: Terms.Type, _ x: UnsafePointer<Float>, _ k: Int64, _ first: Int64, _ count: Int64, _ destination: UnsafeMutableRawPointer
+) {
+    let x = x - Int(first)
     let low = destination + ck_activation_low_offset(k)
     let records = (destination + ck_activation_block_offset(Terms.format, k)).assumingMemoryBound(to: ck_activation_block.self)
-    for index in 0..<Int(k / Int64(CK_BLOCK)) {
+    for index in Int(first / Int64(CK_BLOCK))..<Int((first + count) / Int64(CK_BLOCK)) {
         let block = x + index * Int(CK_BLOCK)
         let (scale, inverse) = quantizationFactors(largest: largestMagnitude(block), top: Terms.isTwoTerms ? 127 * 128 : 127)
         var sums = (Int32(0), Int32(0))
@@ -65,11 +68,11 @@ private func quantizeRow<Terms: ActivationTerms>(_: Terms.Type, _ x: UnsafePoint
 
 @inline(__always)
 private func quantize<Terms: ActivationTerms>(
-    _ terms: Terms.Type, _ source: UnsafePointer<Float>?, _ sourceStride: Int64, _ rows: Int64, _ k: Int64, _ destination: UnsafeMutableRawPointer?,
-    _ rowStride: Int
+    _ terms: Terms.Type, _ source: UnsafePointer<Float>?, _ sourceStride: Int64, _ rows: Int64, _ k: Int64, _ first: Int64, _ count: Int64,
+    _ destination: UnsafeMutableRawPointer?, _ rowStride: Int
 ) {
     guard let source, let destination else { return }
-    for row in 0..<Int(rows) { quantizeRow(terms, source + row * Int(sourceStride), k, destination + row * rowStride) }
+    for row in 0..<Int(rows) { quantizeRow(terms, source + row * Int(sourceStride), k, first, count, destination + row * rowStride) }
 }
 
 extension PortableKernels {
@@ -77,7 +80,7 @@ extension PortableKernels {
     ///
     /// `nonisolated(unsafe)`: constants; the pointers in them lead to static strings.
     package nonisolated(unsafe) static let quantizers: [ck_quantize_row] = [
-        ck_quantize_row(name: name("quantize_q8_portable"), isa: isa, activation: CK_ACT_Q8) { quantize(OneTerm.self, $0, $1, $2, $3, $4, $5) },
-        ck_quantize_row(name: name("quantize_q15_portable"), isa: isa, activation: CK_ACT_Q15) { quantize(TwoTerms.self, $0, $1, $2, $3, $4, $5) },
+        ck_quantize_row(name: name("quantize_q8_portable"), isa: isa, activation: CK_ACT_Q8) { quantize(OneTerm.self, $0, $1, $2, $3, $4, $5, $6, $7) },
+        ck_quantize_row(name: name("quantize_q15_portable"), isa: isa, activation: CK_ACT_Q15) { quantize(TwoTerms.self, $0, $1, $2, $3, $4, $5, $6, $7) },
     ]
 }

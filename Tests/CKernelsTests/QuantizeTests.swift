@@ -20,7 +20,7 @@ struct Activations {
         stride = ck_activation_row_bytes(format, Int64(k))
         memory = try AlignedMemory(byteCount: stride * rows, purpose: "test activations")
         if let quantizer = ck_quantize_find(format, isa) {
-            quantizer.pointee.function(values, Int64(k), Int64(rows), Int64(k), memory.base, stride)
+            quantizer.pointee.function(values, Int64(k), Int64(rows), Int64(k), 0, Int64(k), memory.base, stride)
         } else {
             for row in 0..<rows {
                 (memory.base + row * stride).withMemoryRebound(to: Float.self, capacity: k) { out in
@@ -112,8 +112,28 @@ func trickyActivations(rows: Int, k: Int, seed: UInt64) -> [Float] {
             let expected = try Activations(values, rows: 5, k: k, format: row.activation)
             let actual = try Activations(values, rows: 5, k: k, format: row.activation)
             memset(actual.memory.base, 0, actual.memory.bytes.count)
-            row.function(values, Int64(k), 5, Int64(k), actual.memory.base, actual.stride)
+            row.function(values, Int64(k), 5, Int64(k), 0, Int64(k), actual.memory.base, actual.stride)
             #expect(actual.bytes == expected.bytes, "k \(k)")
+        }
+    }
+
+    @Test(arguments: RowReference.quantizers.runnable) func partsMakeTheRowAndTouchNothingElse(reference: RowReference) throws {
+        let row = try reference.quantizer()
+        let (k, rows) = (576, 3)
+        let values = trickyActivations(rows: rows, k: k, seed: 9)
+        let expected = try Activations(values, rows: rows, k: k, format: row.activation)
+        // One block, a quad, what is over, blocks that are no multiple of four, the rest: out of order, from a source that holds only the part.
+        for bounds in [[0, 32, 160, 352, 384, 576], [0, 576], [0, 64, 128, 576], [0, 480, 576]] {
+            let actual = try Activations(values, rows: rows, k: k, format: row.activation)
+            memset(actual.memory.base, 0x5a, actual.memory.bytes.count)
+            let untouched = actual.bytes
+            row.function(values, Int64(k), Int64(rows), Int64(k), 64, 0, actual.memory.base, actual.stride)
+            #expect(actual.bytes == untouched)
+            for (first, end) in zip(bounds, bounds.dropFirst()).reversed() {
+                let part = (0..<rows).flatMap { values[$0 * k + first..<$0 * k + end] }
+                row.function(part, Int64(end - first), Int64(rows), Int64(k), Int64(first), Int64(end - first), actual.memory.base, actual.stride)
+            }
+            #expect(actual.bytes == expected.bytes, "\(bounds)")
         }
     }
 

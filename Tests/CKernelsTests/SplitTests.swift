@@ -104,7 +104,7 @@ private struct SplitWeights {
             var random = SeededGenerator(seed: UInt64(k) + 1)
             let x = random.floats(k), rowBytes = ck_activation_row_bytes(format, Int64(k))
             let activations = try AlignedMemory(byteCount: rowBytes, purpose: "test activations")
-            try #require(ck_quantize_find(format, 0)).pointee.function(x, Int64(k), 1, Int64(k), activations.base, rowBytes)
+            try #require(ck_quantize_find(format, 0)).pointee.function(x, Int64(k), 1, Int64(k), 0, Int64(k), activations.base, rowBytes)
             let norm = Float(x.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()) * (format == CK_ACT_Q8 ? 1.023 : 1.001)
             let coarse = random.floats(rows)
             // Rounded to 8 bits the activations are off by 1/254 of their block's largest; the sums of numbers know nothing of that.

@@ -37,7 +37,7 @@ struct PortableRow: Sendable, CustomTestStringConvertible {
         let activations = try AlignedMemory(byteCount: rows * activationBytes, purpose: "test")
         let floats = (0..<rows * inputs).map { _ in value(&random) }
         let quantize = try #require(ck_quantize_find(row.activation, 0)?.pointee.function)
-        quantize(floats, Int64(inputs), Int64(rows), Int64(inputs), activations.base, activationBytes)
+        quantize(floats, Int64(inputs), Int64(rows), Int64(inputs), 0, Int64(inputs), activations.base, activationBytes)
         // A wider output than the columns: nothing may be written beside them.
         let width = outputs + 3
         func run(_ function: ck_linear_function, rows: Range<Int>) -> [Float] {

@@ -123,10 +123,13 @@ size_t ck_activation_row_bytes(ck_activation_format format, int64_t k);
 size_t ck_activation_low_offset(int64_t k);
 size_t ck_activation_block_offset(ck_activation_format format, int64_t k);
 
-/// Quantises `rows` rows of `k` floats (a multiple of 32), `source_stride` elements apart, into rows `row_stride_bytes` apart.
+/// Quantises the elements [first, first + count) of `rows` rows of `k` (all multiples of 32) into rows `row_stride_bytes` apart. `source` is where
+/// element `first` of the first row lies, rows `source_stride` elements apart. Other elements of the destination stay as they are: several threads
+/// may each make a part of a row.
 /// The destination is 64-byte aligned. Blocks whose largest magnitude is below 2^-100 become zeros; a block with an infinity or a NaN gets
 /// the scale NaN, so the output says so. Every row of the table gives the same bits.
-typedef void (*ck_quantize_function)(const float *source, int64_t source_stride, int64_t rows, int64_t k, void *destination, size_t row_stride_bytes);
+typedef void (*ck_quantize_function)(
+    const float *source, int64_t source_stride, int64_t rows, int64_t k, int64_t first, int64_t count, void *destination, size_t row_stride_bytes);
 
 /// A row of the quantiser table.
 typedef struct ck_quantize_row {

@@ -209,10 +209,12 @@ extension CPULowering {
             if let table = chain.rotation?.table { touch(table) }
             if let scale = chain.norm?.scale { touch(scale) }
         }
+        let (heads, headDimension) = (attention.heads, attention.headDimension)
+        // The tasks' parts of a row end with blocks if heads do.
+        let rounded = headDimension % Int(CK_BLOCK) == 0 ? try roundedOutput(node.outputs[0], width: heads * headDimension) : nil
         let out = slot(writing: node.outputs[0])
         let count = graph[node.inputs[0]].type.shape[0]
         let threads = pool.threadCount
-        let (heads, headDimension) = (attention.heads, attention.headDimension)
         let tasks: @Sendable (Int) -> AttentionTasks = { AttentionTasks(rows: $0, keyValueHeads: attention.keyValueHeads, threads: threads) }
         let partials = temporary { binding in
             tasks(try count.resolved(binding)).partialResults(heads: heads) * (headDimension + 2) * MemoryLayout<Float>.stride
@@ -230,7 +232,7 @@ extension CPULowering {
                 return .attention(
                     try binder.keep(AttentionStep(
                         kernel: kernel, merge: merge, layout: try layout(binder), keys: binder.raw(keys), values: binder.raw(values),
-                        queries: binder.floats(queries), out: binder.floats(out), positions: binder.indices(positions), slots: binder.indices(sequences),
+                        queries: binder.floats(queries), output: rounded?.output(binder, rows: tasks.rows).map { .rounded($0) } ?? .floats(binder.floats(out)), positions: binder.indices(positions), slots: binder.indices(sequences),
                         heads: heads, tasks: tasks, partials: binder.floats(partials),
                         finished: try binder.counters(tasks.parts > 1 ? tasks.rows * attention.keyValueHeads : 0), scale: attention.scale,
                         softcap: attention.softcap ?? 0, window: attention.window ?? Int.max, prologue: AttentionTasks.isFew(tasks.rows) ? UnsafePointer(try binder.keep(prologue)) : nil)))

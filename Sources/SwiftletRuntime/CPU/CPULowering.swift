@@ -19,6 +19,8 @@ struct CPULowering {
     private var packed: [ValueID: PackedMatrix] = [:]
     /// The rounded form of a value, once some layer has asked for it.
     private var quantised: [SlotID: SlotID] = [:]
+    /// Values that the steps that make them may round, because nothing reads them otherwise.
+    private var madeRounded: [ValueID: MadeRounded] = [:]
     var readersLeft: [ValueID: Int] = [:]
     private(set) var readers: [ValueID: [Node]] = [:]
     /// Whether some layer rounds its activations: then attention may too; beside exact layers it stays exact.
@@ -378,9 +380,10 @@ struct CPULowering {
 
     /// The activations a panel format multiplies with: the floats themselves, or their rounded form, made once.
     private mutating func activations(of value: ValueID, for format: ck_panel_format, width: Int) throws -> (slot: SlotID, format: ck_activation_format) {
+        let activation = backend.activation.format
+        if let made = madeRounded[root(value)] { touch(made.slot); return (made.slot, activation) }
         let source = slot(reading: value)
         guard format.readsRoundedActivations else { return (source, CK_ACT_F32) }
-        let activation = backend.activation.format
         if let rounded = quantised[source] { touch(rounded); return (rounded, activation) }
         let kernel = try quantiser()
         let leading = graph[value].type.shape.dropLast()
@@ -393,12 +396,50 @@ struct CPULowering {
             let isLeftOut = isPrivate && LinearPrologue.suits(rows: count, width: width)
             return .quantise(
                 try binder.keep(QuantiseStep(
-                    kernel: kernel, x: binder.floats(source), width: width, out: binder.raw(rounded), rowBytes: rowBytes,
+                    x: binder.floats(source), rounded: RoundedRows(kernel: kernel, out: binder.raw(rounded), width: width, rowBytes: rowBytes),
                     tasks: RowTasks(count: isLeftOut ? 0 : count, elementsPerRow: width))))
         }
         touch(source)
         touch(rounded)
         return (rounded, activation)
+    }
+
+    /// A value that is rounded by the step that makes it, or by those that read it when its rows are too few for that.
+    struct MadeRounded {
+        let slot: SlotID
+        let kernel: ck_quantize_function
+        let width: Int
+        let rowBytes: Int
+        /// Whether readers cannot round for themselves.
+        let isNeeded: Bool
+
+        func isMade(rows: Int) -> Bool { isNeeded || RoundedRows.pays(rows: rows) || !LinearPrologue.suits(rows: rows, width: width) }
+
+        func output(_ binder: StepBinder, rows: Int) -> RoundedRows? {
+            isMade(rows: rows) ? RoundedRows(kernel: kernel, out: binder.raw(slot), width: width, rowBytes: rowBytes) : nil
+        }
+    }
+
+    /// How the next step, which makes `value`, may round it: when nothing reads it otherwise, in rows of `width`. Its floats then have a slot that is
+    /// empty where it does.
+    mutating func roundedOutput(_ value: ValueID, width: Int) throws -> MadeRounded? {
+        let value = root(value)
+        let readers = readers[value, default: []].filter { if case .reshape = $0.op { false } else { true } }
+        guard width % Int(CK_BLOCK) == 0, !partition.outputs.contains(value), !readers.isEmpty,
+            readers.allSatisfy({ readsOnlyRounded($0, value) && graph[$0.inputs[0]].type.shape.last == Dimension(width) })
+        else { return nil }
+        let kernel = try quantiser()
+        let leading = graph[readers[0].inputs[0]].type.shape.dropLast()
+        let rowBytes = ck_activation_row_bytes(backend.activation.format, Int64(width))
+        let rows: @Sendable (Binding) throws -> Int = { binding in try leading.reduce(1) { $0 * (try $1.resolved(binding)) } }
+        let made = MadeRounded(
+            slot: add(Slot(home: .planned, byteCount: { _ in 0 })), kernel: kernel, width: width, rowBytes: rowBytes, isNeeded: readers.contains(where: \.isRanked))
+        slots[made.slot.index].byteCount = { binding in made.isMade(rows: try rows(binding)) ? try rows(binding) * rowBytes : 0 }
+        let floats = slot(writing: value)
+        slots[floats.index].byteCount = { binding in made.isMade(rows: try rows(binding)) ? 0 : try rows(binding) * width * MemoryLayout<Float>.stride }
+        touch(made.slot)
+        madeRounded[value] = made
+        return made
     }
 
     private func quantiser() throws -> ck_quantize_function {
@@ -421,12 +462,14 @@ struct CPULowering {
     /// Whether `node` multiplies the rounded form of `value` with some weight.
     private func rounds(_ node: Node, _ value: ValueID) -> Bool { panels(of: node, reading: value).contains(where: \.readsRoundedActivations) }
 
-    /// Whether `node` reads nothing of `value` but its rounded form, which its own prologue can make.
-    private func roundsForItself(_ node: Node, _ value: ValueID) -> Bool {
-        // What makes the largest of ranked products whole reads the rounded form as well.
-        let panels = node.isRanked ? [] : panels(of: node, reading: value)
+    /// Whether `node` reads nothing of `value` but its rounded form.
+    private func readsOnlyRounded(_ node: Node, _ value: ValueID) -> Bool {
+        let panels = panels(of: node, reading: value)
         return !panels.isEmpty && panels.allSatisfy(\.readsRoundedActivations) && node.inputs.dropFirst().allSatisfy { root($0) != value }
     }
+
+    /// Whether `node` can make that form in its own prologue: what makes the largest of ranked products whole reads it as well.
+    private func roundsForItself(_ node: Node, _ value: ValueID) -> Bool { !node.isRanked && readsOnlyRounded(node, value) }
 
     private struct PrivateNorm {
         let x: SlotID
@@ -438,13 +481,14 @@ struct CPULowering {
     private mutating func prologue(of node: Node, width: Int, _ vector: VectorKernels) throws -> ((StepBinder, Int) -> LinearPrologue?)? {
         let value = root(node.inputs[0])
         guard roundsForItself(node, value) else { return nil }
+        let made = madeRounded[value]
         let norm = privateNorms[value]
         let x = norm?.x ?? slot(reading: value)
         touch(x)
         if let scale = norm?.scale { touch(scale) }
         let (kernel, rowBytes) = (try quantiser(), ck_activation_row_bytes(backend.activation.format, Int64(width)))
         return { binder, rows in
-            guard LinearPrologue.suits(rows: rows, width: width) else { return nil }
+            guard LinearPrologue.suits(rows: rows, width: width), made?.isMade(rows: rows) != true else { return nil }
             return LinearPrologue(
                 norm: norm.map { norm in
                     RootMeanSquareNorm(
@@ -504,6 +548,7 @@ struct CPULowering {
         for input in inputs { touch(input.slot) }
         let prologue = try prologue(of: node, width: width, vector)
         let residual = linear.epilogue == .residual ? node.inputs.last.map { slot(reading: $0) } : nil
+        let rounded = linear.outputCount == 1 && linear.epilogue != .residual ? try roundedOutput(node.outputs[0], width: weights[0].rows) : nil
         let outputs = node.outputs.map { slot(writing: $0, inPlace: linear.epilogue == .residual ? node.inputs.last : nil) }
         let targets = weights.indices.map { index in
             LoweredTarget(
@@ -525,7 +570,13 @@ struct CPULowering {
             case .residual: { binder in residual.map { .residual(binder.floats($0)) } ?? .none }
             }
         let leading = Array(graph[node.inputs[0]].type.shape.dropLast())
-        let (threads, isa, outputCount, tiles) = (pool.threadCount, backend.isa, linear.outputCount, linear.epilogue.scratchTiles)
+        let (threads, isa, outputCount) = (pool.threadCount, backend.isa, linear.outputCount)
+        let tiles = max(linear.epilogue.scratchTiles, rounded == nil ? 0 : 1)
+        let panelsPerTask: (PackedMatrix, PanelExpansion?, Int) -> Int = { matrix, expansion, rows in
+            LinearStep.panelsPerTask(
+                panelCount: matrix.panelCount, panelBytes: expansion?.panelBytes ?? matrix.panels.panelBytes, rows: rows, threads: threads,
+                wholeBlocks: rounded?.isMade(rows: rows) ?? false)
+        }
         let roundedRowBytes = ck_activation_row_bytes(backend.activation.format, Int64(width))
         emit(
             scratchBytes: { binding in
@@ -534,8 +585,7 @@ struct CPULowering {
                     ? LinearPrologue.scratchBytes(rows: rows, rowBytes: roundedRowBytes, width: width) : 0
                 return own + (targets.map { target in
                     let expansion = target.expansion(rows: rows, isa: isa)
-                    let panels = LinearStep.panelsPerTask(
-                        panelCount: target.matrix.panelCount, panelBytes: expansion?.panelBytes ?? target.matrix.panels.panelBytes, rows: rows, threads: threads)
+                    let panels = panelsPerTask(target.matrix, expansion, rows)
                     return LinearStep.scratchBytes(panelsPerTask: panels, tiles: tiles) + panels * (expansion?.panelBytes ?? 0) * max(1, tiles)
                 }.max() ?? 0)
             },
@@ -552,10 +602,7 @@ struct CPULowering {
                         kernel: kernel, panels: target.matrix.panels, panelCount: target.matrix.panelCount, features: target.matrix.rows,
                         bias: target.bias.map { UnsafePointer(binder.floats($0)) },
                         activations: binder.raw(target.activations), activationRowBytes: target.activationRowBytes,
-                        out: binder.floats(target.out),
-                        panelsPerTask: LinearStep.panelsPerTask(
-                            panelCount: target.matrix.panelCount, panelBytes: expansion?.panelBytes ?? target.matrix.panels.panelBytes, rows: rows,
-                            threads: threads),
+                        out: binder.floats(target.out), panelsPerTask: panelsPerTask(target.matrix, expansion, rows),
                         firstTask: firstTask, expansion: expansion)
                     if index < outputCount { firstTask += bound.taskCount }
                     return bound
@@ -563,7 +610,7 @@ struct CPULowering {
                 return .linear(
                     try binder.keep(LinearStep(
                         targets: try binder.store(bound), targetCount: bound.count, taskCount: rows == 0 ? 0 : firstTask,
-                        prologue: prologue?(binder, rows), epilogue: try epilogue(binder),
+                        prologue: prologue?(binder, rows), epilogue: try epilogue(binder), rounded: rounded?.output(binder, rows: rows),
                         add: vector.add, columns: width, rows: rows)))
             })
         if linear.isRanked, let fine = weights[0].fine {

@@ -16,7 +16,7 @@ struct Slot {
     }
 
     let home: Home
-    let byteCount: @Sendable (Binding) throws -> Int
+    var byteCount: @Sendable (Binding) throws -> Int
     var first = Int.max
     var last = -1
     /// A slot whose bytes this one may take over where it dies (elementwise steps write in place).

@@ -65,13 +65,20 @@ struct AttentionTasks {
 
 /// Attention of every token of a batch.
 struct AttentionStep {
+    enum Output {
+        /// `[tokens, heads, headDimension]`
+        case floats(UnsafeMutablePointer<Float>)
+        /// The same as rows of `heads · headDimension`; a head is whole blocks.
+        case rounded(RoundedRows)
+    }
+
     let kernel: @convention(c) (UnsafePointer<ck_attention_args>?) -> Void
     let merge: @convention(c) (UnsafePointer<ck_attention_merge_args>?) -> Void
     let layout: CacheLayout
     let keys: UnsafeRawPointer
     let values: UnsafeRawPointer
     let queries: UnsafePointer<Float>
-    let out: UnsafeMutablePointer<Float>
+    let output: Output
     let positions: UnsafePointer<Int32>
     let slots: UnsafePointer<Int32>
     let heads: Int
@@ -93,8 +100,13 @@ struct AttentionStep {
 
     /// Scratch of a thread for tasks of up to `rows` tokens by `heads` heads: the ranges they see, what the prologue makes, what the kernel needs.
     static func scratchBytes(rows: Int, heads: Int, headDimension: Int) -> Int {
-        rangeBytes + prologueBytes(rows: rows, heads: heads, headDimension: headDimension)
+        rangeBytes + outputBytes(rows: rows, heads: heads, headDimension: headDimension) + prologueBytes(rows: rows, heads: heads, headDimension: headDimension)
             + ck_attention_scratch_bytes(Int64(rows), Int64(heads), Int64(headDimension), Int64(headDimension))
+    }
+
+    /// The results of a task, where they leave rounded.
+    private static func outputBytes(rows: Int, heads: Int, headDimension: Int) -> Int {
+        (rows * heads * headDimension * MemoryLayout<Float>.stride + 63) / 64 * 64
     }
 
     private static func prologueBytes(rows: Int, heads: Int, headDimension: Int) -> Int {
@@ -117,6 +129,7 @@ struct AttentionStep {
             ranges(row, count, scratch)
             var arguments = arguments(row, count, head, scratch)
             kernel(&arguments)
+            leave(row, count, head, scratch)
             row += count
         }
     }
@@ -133,7 +146,9 @@ struct AttentionStep {
         var arguments = arguments(row, count, head, scratch)
         let span = used == 1 ? seen.count : ((seen.count + used - 1) / used + 15) / 16 * 16
         if let prologue {
-            let (made, group) = ((scratch + Self.rangeBytes).assumingMemoryBound(to: Float.self), heads / layout.heads)
+            let group = heads / layout.heads
+            let made = (scratch + Self.rangeBytes + Self.outputBytes(rows: tasks.rowsPerTask, heads: group, headDimension: layout.headDimension))
+                .assumingMemoryBound(to: Float.self)
             let key = made + count * group * layout.headDimension
             store(prologue, slot: slots[row], head: head, of: seen.lowerBound + part * span..<seen.lowerBound + (part + 1) * span, scratch: key)
             if let queries = prologue.pointee.queries {
@@ -151,6 +166,7 @@ struct AttentionStep {
         }
         if used == 1 {
             kernel(&arguments)
+            leave(row, count, head, scratch)
             return
         }
         clamp(count, to: seen.lowerBound + part * span..<seen.lowerBound + (part + 1) * span, scratch)
@@ -176,10 +192,30 @@ struct AttentionStep {
         results.accumulators = UnsafePointer(accumulators)
         results.maximum = UnsafePointer(maxima)
         results.sum = UnsafePointer(sums)
-        results.output = out + (row * heads + head * group) * layout.headDimension
-        results.output_row_stride = Int64(heads * layout.headDimension)
+        let place = place(row, head, scratch)
+        results.output = place.start
+        results.output_row_stride = Int64(place.stride)
         results.output_head_stride = Int64(layout.headDimension)
         merge(&results)
+        leave(row, count, head, scratch)
+    }
+
+    /// Where the results of the heads that share a key/value head go, and from one token's to the next.
+    @inline(__always)
+    private func place(_ row: Int, _ head: Int, _ scratch: UnsafeMutableRawPointer) -> (start: UnsafeMutablePointer<Float>, stride: Int) {
+        let group = heads / layout.heads
+        switch output {
+        case .floats(let out): return (out + (row * heads + head * group) * layout.headDimension, heads * layout.headDimension)
+        case .rounded: return ((scratch + Self.rangeBytes).assumingMemoryBound(to: Float.self), group * layout.headDimension)
+        }
+    }
+
+    /// Rounds the results of `count` tokens if they leave rounded.
+    @inline(__always)
+    private func leave(_ row: Int, _ count: Int, _ head: Int, _ scratch: UnsafeMutableRawPointer) {
+        guard case .rounded(let rounded) = output else { return }
+        let place = place(row, head, scratch)
+        rounded.store(place.start, stride: place.stride, rows: row..<row + count, columns: head * place.stride..<(head + 1) * place.stride)
     }
 
     /// Stores the new keys and values of a sequence that lie in a part of its positions: nobody else reads them before the step is over. Tokens of one
@@ -274,10 +310,13 @@ struct AttentionStep {
         arguments.kv_end = begins + AttentionTasks.rowBlock
         arguments.scale = scale
         arguments.softcap = softcap
-        arguments.output = out + element
-        arguments.output_row_stride = Int64(heads * layout.headDimension)
+        let place = place(row, head, scratch)
+        arguments.output = place.start
+        arguments.output_row_stride = Int64(place.stride)
         arguments.output_head_stride = Int64(layout.headDimension)
-        arguments.scratch = scratch + Self.rangeBytes + Self.prologueBytes(rows: tasks.rowsPerTask, heads: group, headDimension: layout.headDimension)
+        arguments.scratch = scratch + Self.rangeBytes
+            + Self.outputBytes(rows: tasks.rowsPerTask, heads: group, headDimension: layout.headDimension)
+            + Self.prologueBytes(rows: tasks.rowsPerTask, heads: group, headDimension: layout.headDimension)
         return arguments
     }
 }

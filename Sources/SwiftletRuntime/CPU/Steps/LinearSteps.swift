@@ -2,20 +2,6 @@
 // activation, gate or residual applied while a tile of outputs is still in cache.
 import CKernels
 
-/// Rounds rows of floats to the integer format of the panels' kernels.
-struct QuantiseStep {
-    let kernel: ck_quantize_function
-    let x: UnsafePointer<Float>
-    let width: Int
-    let out: UnsafeMutableRawPointer
-    let rowBytes: Int
-    let tasks: RowTasks
-
-    func execute(_ rows: Range<Int>) {
-        kernel(x + rows.lowerBound * width, Int64(width), Int64(rows.count), Int64(width), out + rows.lowerBound * rowBytes, rowBytes)
-    }
-}
-
 /// How a thread makes the activations of a linear step for itself: the norm before it, if nobody else reads that, and the rounding.
 ///
 /// With one row or a few, sharing these out is dearer than doing them on every thread: it would cost two hand-overs between the cores a layer.
@@ -41,19 +27,21 @@ struct LinearPrologue {
 
     var scratchBytes: Int { Self.scratchBytes(rows: rows, rowBytes: rowBytes, width: width) }
 
+    /// Asks for rows that other cores wrote parts of: all at once, their lines come in the time of a few.
+    static func fetch(_ rows: UnsafeRawPointer, _ bytes: Int) {
+        for offset in stride(from: 0, to: bytes, by: Int(CK_PREFETCH_BYTES)) { ck_prefetch_far(rows + offset) }
+    }
+
     func execute(_ scratch: UnsafeMutableRawPointer) {
-        // Other cores wrote parts of the rows: asked for all at once, their lines come in the time of a few.
-        for offset in stride(from: 0, to: rows * width * MemoryLayout<Float>.stride, by: Int(CK_PREFETCH_BYTES)) {
-            ck_prefetch_far(UnsafeRawPointer(x) + offset)
-        }
+        Self.fetch(x, rows * width * MemoryLayout<Float>.stride)
         guard let norm else {
-            quantise(x, Int64(width), Int64(rows), Int64(width), scratch, rowBytes)
+            quantise(x, Int64(width), Int64(rows), Int64(width), 0, Int64(width), scratch, rowBytes)
             return
         }
         let normalised = (scratch + rows * rowBytes).assumingMemoryBound(to: Float.self)
         for row in 0..<rows {
             norm.kernel(x + row * width, norm.scale, Int64(width), norm.epsilon, normalised)
-            quantise(normalised, Int64(width), 1, Int64(width), scratch + row * rowBytes, rowBytes)
+            quantise(normalised, Int64(width), 1, Int64(width), 0, Int64(width), scratch + row * rowBytes, rowBytes)
         }
     }
 }
@@ -128,6 +116,8 @@ struct LinearStep {
     let taskCount: Int
     let prologue: LinearPrologue?
     let epilogue: Epilogue
+    /// Where the results go when they are only read rounded; then nothing is written to `out` of the target, and tasks end with whole blocks.
+    let rounded: RoundedRows?
     let add: BinaryKernel
     let columns: Int
     let rows: Int
@@ -139,14 +129,19 @@ struct LinearStep {
     /// Bytes of panels of one task for a single row: enough to hide the hand-out, few enough that threads end together.
     static let singleRowTaskBytes = 16 * 1024...256 * 1024
 
-    /// Panels a task takes: few enough to balance the threads and to stay in cache, many enough to be worth handing out.
-    static func panelsPerTask(panelCount: Int, panelBytes: Int, rows: Int, threads: Int) -> Int {
+    /// Panels a task takes: few enough to balance the threads and to stay in cache, many enough to be worth handing out. A multiple of those of a block
+    /// of outputs when `wholeBlocks`, as `panelCount` must be then.
+    static func panelsPerTask(panelCount: Int, panelBytes: Int, rows: Int, threads: Int, wholeBlocks: Bool) -> Int {
         let panelBytes = max(1, panelBytes)  // a matrix without columns has empty panels
+        let unit = wholeBlocks ? Int(CK_BLOCK) / Int(CK_PANEL_ROWS) : 1
+        let panels: Int
         if rows == 1 {
             let least = (singleRowTaskBytes.lowerBound + panelBytes - 1) / panelBytes, most = max(1, singleRowTaskBytes.upperBound / panelBytes)
-            return min(panelCount, max(least, min(most, panelCount / (threads * 24))))
+            panels = max(least, min(most, panelCount / (threads * 24)))
+        } else {
+            panels = max(1, min(panelCount / (threads * 6), taskPanelBytes / panelBytes))
         }
-        return max(1, min(panelCount / (threads * 6), taskPanelBytes / panelBytes))
+        return min(panelCount, (panels + unit - 1) / unit * unit)
     }
 
     /// Scratch of one task in bytes: tiles whose result is combined with something before it is stored.
@@ -154,8 +149,14 @@ struct LinearStep {
         tiles * rowBlock * panelsPerTask * Int(CK_PANEL_ROWS) * MemoryLayout<Float>.stride
     }
 
-    /// Makes the calling thread's own activations; before its first task of this step.
-    func prepare(_ scratch: UnsafeMutableRawPointer) { prologue?.execute(scratch) }
+    /// Makes or fetches the activations for the calling thread; before its first task of this step.
+    func prepare(_ scratch: UnsafeMutableRawPointer) {
+        if let prologue {
+            prologue.execute(scratch)
+        } else if readsWeightsOnce {
+            LinearPrologue.fetch(targets[0].activations, rows * targets[0].activationRowBytes)
+        }
+    }
 
     func execute(_ task: Int, scratch: UnsafeMutableRawPointer) {
         let own: UnsafeRawPointer? = prologue == nil ? nil : UnsafeRawPointer(scratch)
@@ -165,40 +166,32 @@ struct LinearStep {
         let firstPanel = (task - targets[target].firstTask) * targets[target].panelsPerTask
         let panels = targets[target].panels(from: firstPanel, columns: columns, expanded)
         let scratch = (expanded + targets[target].expandedBytes * (isGated ? 2 : 1)).assumingMemoryBound(to: Float.self)
-        switch epilogue {
-        case .none:
-            forEachTile(targets[target], task, own, panels) { tile in tile.compute(into: tile.out, stride: targets[target].features, add) }
-        case .activation(let function):
-            forEachTile(targets[target], task, own, panels) { tile in
-                tile.compute(into: tile.out, stride: targets[target].features, add)
-                for row in 0..<tile.rows {
-                    let out = tile.out + row * targets[target].features
-                    function(out, tile.columns, out)
-                }
-            }
-        case .gated(let gate):
-            let others = targets[1].panels(from: firstPanel, columns: columns, expanded + targets[0].expandedBytes)
-            let inTurn = readsWeightsOnce ? panels.inTurn(with: others) : nil
-            forEachTile(targets[0], task, own, panels) { tile in
+        let others = isGated ? targets[1].panels(from: firstPanel, columns: columns, expanded + targets[0].expandedBytes) : nil
+        let inTurn = readsWeightsOnce ? others.flatMap { panels.inTurn(with: $0) } : nil
+        forEachTile(targets[target], task, own, panels) { tile in
+            // Results that leave rounded are floats in the scratch only.
+            let (out, stride) = rounded == nil ? (targets[target].out + tile.offset, targets[target].features) : (scratch, tile.columns)
+            switch epilogue {
+            case .none: tile.compute(into: out, stride: stride, add)
+            case .activation(let function):
+                tile.compute(into: out, stride: stride, add)
+                for row in 0..<tile.rows { function(out + row * stride, tile.columns, out + row * stride) }
+            case .gated(let gate):
                 if let inTurn {
-                    gateInTurn(tile, inTurn, scratch, add, gate)
-                    return
+                    gateInTurn(tile, inTurn, scratch, add, gate, into: out, stride: stride)
+                } else if let others {
+                    let up = scratch + Self.rowBlock * tile.columns
+                    tile.compute(into: scratch, stride: tile.columns, add)
+                    tile.of(targets[1], others).compute(into: up, stride: tile.columns, add)
+                    for row in 0..<tile.rows { gate(scratch + row * tile.columns, up + row * tile.columns, Int64(tile.columns), out + row * stride) }
                 }
-                let up = scratch + Self.rowBlock * tile.columns
+            case .residual(let residual):
                 tile.compute(into: scratch, stride: tile.columns, add)
-                tile.of(targets[1], others).compute(into: up, stride: tile.columns, add)
-                for row in 0..<tile.rows {
-                    gate(scratch + row * tile.columns, up + row * tile.columns, Int64(tile.columns), tile.out + row * targets[0].features)
-                }
+                let residual = residual + tile.offset
+                for row in 0..<tile.rows { add(scratch + row * tile.columns, residual + row * targets[0].features, Int64(tile.columns), out + row * stride) }
             }
-        case .residual(let residual):
-            forEachTile(targets[0], task, own, panels) { tile in
-                tile.compute(into: scratch, stride: tile.columns, add)
-                for row in 0..<tile.rows {
-                    let offset = (tile.firstRow + row) * targets[0].features + tile.firstColumn
-                    add(scratch + row * tile.columns, residual + offset, Int64(tile.columns), targets[0].out + offset)
-                }
-            }
+            rounded?.store(
+                out, stride: stride, rows: tile.firstRow..<tile.firstRow + tile.rows, columns: tile.firstColumn..<tile.firstColumn + tile.columns)
         }
     }
 
@@ -215,7 +208,11 @@ struct LinearStep {
 
     /// The products of both matrices of a gate, read as the one stream of panels they lie in: 16 outputs of the one and 16 of the other. What belongs
     /// together is put together, row by row, and then gated.
-    private func gateInTurn(_ tile: Tile, _ panels: PanelPlaces, _ scratch: UnsafeMutablePointer<Float>, _ add: BinaryKernel, _ gate: BinaryKernel) {
+    /// `out` may be the scratch: a row's results are fewer than the products they are made of.
+    private func gateInTurn(
+        _ tile: Tile, _ panels: PanelPlaces, _ scratch: UnsafeMutablePointer<Float>, _ add: BinaryKernel, _ gate: BinaryKernel,
+        into out: UnsafeMutablePointer<Float>, stride: Int
+    ) {
         typealias Panel = SIMD16<Float>
         let width = 2 * tile.panelCount * Panel.scalarCount
         tile.multiply(panels, panelCount: 2 * tile.panelCount, columns: width, into: scratch, stride: width)
@@ -228,7 +225,7 @@ struct LinearStep {
             }
             if let bias = targets[0].bias { add(first, bias + tile.firstColumn, Int64(tile.columns), first) }
             if let bias = targets[1].bias { add(second, bias + tile.firstColumn, Int64(tile.columns), second) }
-            gate(first, second, Int64(tile.columns), tile.out + row * targets[0].features)
+            gate(first, second, Int64(tile.columns), out + row * stride)
         }
     }
 
@@ -265,7 +262,8 @@ struct LinearStep {
         let rows: Int
         let width: Int
 
-        var out: UnsafeMutablePointer<Float> { target.out + firstRow * target.features + firstColumn }
+        /// Where the block begins in the results of its matrix.
+        var offset: Int { firstRow * target.features + firstColumn }
 
         /// The same block of another matrix of the same shape.
         func of(_ other: LinearTarget, _ panels: PanelPlaces) -> Tile {
