@@ -18,8 +18,9 @@ struct RoundedRowsTests {
     /// 18 panels: tasks of an odd number would end within a block.
     private static let features = 288
 
-    /// `maker`, then a product with what it makes. `isShown`: that is an output of the graph too, so that it stays floats.
-    private func graph(_ maker: Maker, isShown: Bool) throws -> Graph {
+    /// `maker`, then a product with what it makes, of which the largest alone are wanted if it `isRanked`. `isShown`: what is made is an output of the
+    /// graph too, so that it stays floats.
+    private func graph(_ maker: Maker, isShown: Bool, isRanked: Bool = false) throws -> Graph {
         var (builder, random) = (GraphBuilder(name: "rounded"), SeededGenerator(seed: 3))
         func weight(_ rows: Int, _ columns: Int, _ format: BlockFormat) throws -> ValueID {
             builder.weight("weight \(random.next())", try random.matrix(rows, columns, .block(format)))
@@ -48,7 +49,8 @@ struct RoundedRowsTests {
                 attention, query: split(heads, "q"), keys: keys, values: values, positions: positions, slots: slots, name: "maker")
             (made, width) = (try builder.reshape(mixed, ["tokens", Dimension(heads * dimension)], name: "flat"), heads * dimension)
         }
-        builder.output(try builder.linear(made, weight(40, width, .q8_0), name: "reader"))
+        let best = isRanked ? builder.input("best", .i32, [1]) : nil
+        builder.output(try builder.linear(made, weight(isRanked ? 8_200 : 40, width, .q8_0), best: best, name: "reader"))
         if isShown { builder.output(made) }
         return builder.graph
     }
@@ -66,7 +68,7 @@ struct RoundedRowsTests {
                 SampleRun(
                     inputs: [
                         "x": random.tensor([places.count, Self.width], in: -2...2), "positions": NaiveTensor(places.map(\.position)),
-                        "slots": NaiveTensor(places.map(\.slot)),
+                        "slots": NaiveTensor(places.map(\.slot)), "best": NaiveTensor([3]),
                     ], binding: ["tokens": places.count])
             }, bounds: { _, _, _ in [] })
     }
@@ -90,6 +92,16 @@ struct RoundedRowsTests {
                 }
             }
         }
+    }
+
+    @Test("a ranked product reads the floats as well", arguments: ISAPath.allCases)
+    func ranked(_ path: ISAPath) throws {
+        guard path.isHere else { try Test.cancel("This machine has no \(path).") }
+        func outputs(isShown: Bool) throws -> [[Float]] {
+            try execute(sample(graph(.product, isShown: isShown, isRanked: true)), on: [CPUBackend(pool: Pools.all[1], isa: path.rawValue)])
+                .outputs.map { $0[0].map { Float($0) } }
+        }
+        #expect(try outputs(isShown: false).map { $0.map(\.bitPattern) } == outputs(isShown: true).map { $0.map(\.bitPattern) })
     }
 
     /// The steps a run of `tokens` tokens has for the product that reads what is made: itself, and the rounding of what it reads.

@@ -9,10 +9,8 @@ extension CPULowering {
         let kernel: ck_quantize_function
         let width: Int
         let rowBytes: Int
-        /// Whether readers cannot round for themselves.
-        let isNeeded: Bool
 
-        func isMade(rows: Int) -> Bool { isNeeded || RoundedRows.pays(rows: rows) || !LinearPrologue.suits(rows: rows, width: width) }
+        func isMade(rows: Int) -> Bool { RoundedRows.pays(rows: rows) || !LinearPrologue.suits(rows: rows, width: width) }
 
         func output(_ binder: StepBinder, rows: Int) -> RoundedRows? {
             isMade(rows: rows) ? RoundedRows(kernel: kernel, out: binder.raw(slot), width: width, rowBytes: rowBytes) : nil
@@ -115,14 +113,13 @@ extension CPULowering {
         let value = root(value)
         let readers = readers[value, default: []].filter { if case .reshape = $0.op { false } else { true } }
         guard width % Int(CK_BLOCK) == 0, !partition.outputs.contains(value), !readers.isEmpty,
-            readers.allSatisfy({ readsOnlyRounded($0, value) && graph[$0.inputs[0]].type.shape.last == Dimension(width) })
+            readers.allSatisfy({ roundsForItself($0, value) && graph[$0.inputs[0]].type.shape.last == Dimension(width) })
         else { return nil }
         let kernel = try quantiser()
         let leading = graph[readers[0].inputs[0]].type.shape.dropLast()
         let rowBytes = ck_activation_row_bytes(backend.activation.format, Int64(width))
         let rows: @Sendable (Binding) throws -> Int = { binding in try leading.reduce(1) { $0 * (try $1.resolved(binding)) } }
-        let made = MadeRounded(
-            slot: add(Slot(home: .planned, byteCount: { _ in 0 })), kernel: kernel, width: width, rowBytes: rowBytes, isNeeded: readers.contains(where: \.isRanked))
+        let made = MadeRounded(slot: add(Slot(home: .planned, byteCount: { _ in 0 })), kernel: kernel, width: width, rowBytes: rowBytes)
         slots[made.slot.index].byteCount = { binding in made.isMade(rows: try rows(binding)) ? try rows(binding) * rowBytes : 0 }
         let floats = slot(writing: value)
         slots[floats.index].byteCount = { binding in made.isMade(rows: try rows(binding)) ? 0 : try rows(binding) * width * MemoryLayout<Float>.stride }
@@ -151,14 +148,12 @@ extension CPULowering {
     /// Whether `node` multiplies the rounded form of `value` with some weight.
     private func rounds(_ node: Node, _ value: ValueID) -> Bool { panels(of: node, reading: value).contains(where: \.readsRoundedActivations) }
 
-    /// Whether `node` reads nothing of `value` but its rounded form.
-    private func readsOnlyRounded(_ node: Node, _ value: ValueID) -> Bool {
-        let panels = panels(of: node, reading: value)
+    /// Whether `node` reads nothing of `value` but its rounded form, which its own prologue can make.
+    func roundsForItself(_ node: Node, _ value: ValueID) -> Bool {
+        // What makes the largest of ranked products whole reads both forms.
+        let panels = node.isRanked ? [] : panels(of: node, reading: value)
         return !panels.isEmpty && panels.allSatisfy(\.readsRoundedActivations) && node.inputs.dropFirst().allSatisfy { root($0) != value }
     }
-
-    /// Whether `node` can make that form in its own prologue: what makes the largest of ranked products whole reads it as well.
-    func roundsForItself(_ node: Node, _ value: ValueID) -> Bool { !node.isRanked && readsOnlyRounded(node, value) }
 
     /// The prologue of a linear step, when its rows are few enough under a binding.
     private mutating func prologue(of node: Node, width: Int, _ vector: VectorKernels) throws -> ((StepBinder, Int) -> LinearPrologue?)? {
